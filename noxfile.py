@@ -1,0 +1,215 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The checks of the collection, one session each. ``make help`` is the way in; ``make list`` shows all sessions.
+
+antsibull-nox.toml configures the sessions that antsibull-nox brings. Every session installs one pinned file of
+tests/requirements.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+try:
+    import antsibull_nox
+    from antsibull_nox.sessions.collections import prepare_collections
+except ImportError:
+    sys.exit("antsibull-nox is missing: use 'make', which sets up .venv, instead of another nox.")
+
+ROOT = Path(__file__).resolve().parent
+CACHE = ROOT / ".cache"
+REQUIREMENTS = Path("tests", "requirements")
+JUNIT = CACHE / "junit"
+
+# Pythons of targets on which the unit tests run.
+OLDEST_TARGET, NEWEST_TARGET = TARGET_PYTHONS = ("3.8", "3.13")
+
+# ansible-core -> the Python its controller runs on here.
+CORES = {"2.16": "3.11", "2.17": "3.11", "2.18": "3.12", "2.19": "3.12", "2.20": "3.13", "2.21": "3.13"}
+OLDEST_CORE, NEWEST_CORE = min(CORES), max(CORES)
+
+# The core of the demo and the benchmark: it runs on each Python that can run nox here.
+MAIN_CORE = "2.19"
+
+
+def _pythons_first_on_path() -> None:
+    """Put one link per real interpreter first on PATH, and take pyenv's shims off it.
+
+    A shim answers for Pythons that are not switched on and fails when it is called, which ansible-test, trying all
+    that it knows, takes for a broken Python.
+    """
+    links = CACHE / "pythons"
+    links.mkdir(parents=True, exist_ok=True)
+    for version in sorted({*TARGET_PYTHONS, *CORES.values(), "3.9", "3.10"}):
+        found = subprocess.run([ROOT / "scripts" / "find-python", version], capture_output=True, text=True, check=False)
+        link = links / ("python%s" % version)
+        wanted = found.stdout.strip()
+        if found.returncode == 0 and not (link.is_symlink() and os.readlink(link) == wanted):
+            # Replaced in one step: another nox may be running.
+            fresh = links / ("new-%s-%d" % (version, os.getpid()))
+            fresh.symlink_to(wanted)
+            fresh.replace(link)
+    path = [entry for entry in os.environ["PATH"].split(os.pathsep) if Path(entry).name != "shims"]
+    os.environ["PATH"] = os.pathsep.join([str(links), *path])
+
+
+def _collections_path() -> str:
+    """A directory in which this checkout has its name as a collection; tests/conftest.py makes the same one."""
+    path = CACHE / "collections"
+    link = path / "ansible_collections" / "harbormaster" / "ports"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        link.symlink_to(os.path.relpath(ROOT, link.parent))
+    return str(path)
+
+
+def _install(session: nox.Session, name: str, *args: str) -> None:
+    session.install("--quiet", *args, "-r", str(REQUIREMENTS / ("%s.txt" % name)))
+
+
+def _pytest(session: nox.Session, name: str, *args: str, env: dict[str, str] | None = None) -> None:
+    session.run("python", "-m", "pytest", "--junitxml", str(JUNIT / ("%s.xml" % name)), *args, env=env)
+
+
+_pythons_first_on_path()
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["style"]
+antsibull_nox.load_antsibull_nox_toml()
+
+
+@nox.session
+def style(session: nox.Session) -> None:
+    """Formatting, lint and types; with the argument 'fix' it formats and repairs what it can."""
+    _install(session, "lint")
+    if session.posargs == ["fix"]:
+        session.run("ruff", "format")
+        session.run("ruff", "check", "--fix")
+    else:
+        session.run("ruff", "format", "--check")
+        session.run("ruff", "check")
+    package = "ansible_collections.harbormaster.ports.plugins.module_utils"
+    session.run("mypy", "-p", package, env={"MYPYPATH": _collections_path()})
+
+
+@nox.session(python=TARGET_PYTHONS)
+def units(session: nox.Session) -> None:
+    """Unit tests, on the oldest and the newest Python of targets."""
+    _install(session, "units")
+    # module_utils of ansible-core run on older Pythons than the controller: on 3.8 take the oldest core's as they are.
+    core = OLDEST_CORE if session.python == OLDEST_TARGET else NEWEST_CORE
+    _install(session, "core-%s" % core, "--no-deps", "--ignore-requires-python")
+    _pytest(session, "units-%s" % session.python, "-n", "2", *(session.posargs or ["tests/unit"]))
+
+
+@nox.session(python=CORES[NEWEST_CORE])
+def integration(session: nox.Session) -> None:
+    """Tests on real sockets and processes, through real tasks."""
+    session.run("scripts/install-oracles", external=True)
+    _install(session, "units")
+    _install(session, "core-%s" % NEWEST_CORE)
+    suites = [suite for suite in ("tests/zoo", "tests/contrib") if list(Path(suite).rglob("test_*.py"))]
+    # Old targets are driven from here too: tests find their interpreter by these names.
+    env = {"OLDEST_TARGET_PYTHON": shutil.which("python%s" % OLDEST_TARGET) or ""}
+    _pytest(session, "integration", *(session.posargs or suites), env=env)
+
+
+def _private_home() -> Path:
+    """A home directory for ansible-test, so that its environments and its pip stay out of the user's own.
+
+    ansible-test fetches get-pip from a site of its own. A stand-in that runs ensurepip, in the place where it caches
+    the download, needs no site but the package index.
+    """
+    home = CACHE / "home"
+    for name in (".config", ".pip", ".netrc", ".cache/pip"):
+        real, link = Path.home() / name, home / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if real.exists():
+            with contextlib.suppress(FileExistsError):  # from an earlier run, or one at the same time
+                link.symlink_to(real)
+    cache = home / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def _pip_stand_ins(session: nox.Session, home: Path) -> None:
+    """One stand-in for each pip release that this ansible-core may ask for."""
+    found = session.run("python", "-c", PIP_VERSIONS, silent=True) or ""
+    for version in found.split():
+        path = home / ".ansible" / "test" / "cache" / ("get_pip_%s.py" % version.replace(".", "_"))
+        path.write_text((ROOT / "scripts" / "get_pip_stand_in.py").read_text())
+
+
+PIP_VERSIONS = """
+import pathlib, re, ansible_test._internal.python_requirements as module
+text = pathlib.Path(module.__file__).read_text()
+print(*sorted(set(re.findall(r"pip='([0-9.]+)'", text))))
+"""
+
+
+def _ansible_test(session: nox.Session, *commands: list[str]) -> None:
+    """Run ansible-test commands in a copy of the tree that has the path ansible_collections/harbormaster/ports."""
+    home = _private_home()
+    _pip_stand_ins(session, home)
+    prepared = prepare_collections(session, install_in_site_packages=False, install_out_of_tree=True)
+    if prepared is None:
+        session.error("ansible-test needs an environment of its own: don't use --no-venv.")
+    with session.chdir(prepared.current_path):
+        for command in commands:
+            session.run("ansible-test", *command, env={"HOME": str(home)})
+
+
+def _core_session(core: str) -> None:
+    @nox.session(name="sanity-%s" % core, python=CORES[core])
+    def sanity(session: nox.Session) -> None:
+        _install(session, "core-%s" % core)
+        # No PowerShell is assumed: validate-modules would call it for each .ps1, so those are left to their own check.
+        _ansible_test(session, ["sanity", "--venv", "--color", "no", *session.posargs])
+
+    sanity.__doc__ = "ansible-test sanity with ansible-core %s." % core
+
+    @nox.session(name="target-%s" % core, python=CORES[core])
+    def target(session: nox.Session) -> None:
+        session.run("scripts/install-oracles", external=True)
+        _install(session, "core-%s" % core)
+        _ansible_test(session, ["integration", "--color", "no", *(session.posargs or ["port_owner"])])
+
+    target.__doc__ = "ansible-test integration with ansible-core %s, on this machine." % core
+
+
+for _core in CORES:
+    _core_session(_core)
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """The changelog's fragments."""
+    _install(session, "changelog")
+    session.run("antsibull-changelog", "lint")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Who holds a port, free it, and once more, on this machine."""
+    _install(session, "core-%s" % MAIN_CORE)
+    session.run("scripts/demo/run", external=True, env={"ANSIBLE_COLLECTIONS_PATH": _collections_path()})
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Our lookup beside ss, lsof, fuser, netstat and psutil, in pairs; the whole task beside ansible.builtin.ping."""
+    session.run("scripts/install-oracles", external=True)
+    _install(session, "units")
+    _install(session, "core-%s" % MAIN_CORE)
+    env = {"ANSIBLE_COLLECTIONS_PATH": _collections_path(), "PYTHONPATH": _collections_path()}
+    session.run("python", "tests/bench/bench.py", *session.posargs, env=env)

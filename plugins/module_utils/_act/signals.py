@@ -1,0 +1,203 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stopping processes by signals. Private to harbormaster.ports.
+
+The root-most process of a holder gets the polite signal, then CONT (one that is stopped could not hear it). The
+processes that share its socket get theirs only when the root is gone and they still hold it. When the grace period
+is over, KILL goes to those that still hold it, where the step allows that. The wait ends when the socket is gone or
+the processes are.
+
+Before each signal the target is checked again: a pidfd is opened, then the start time and the socket compared. A pid
+that was given to another process in between can't be hit.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import pidfd
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Eyes, Outcome, Refusal, Step, Target
+
+# What the kernel needs to end a process after KILL; one that waits for a dead disk or server may need for ever.
+KILL_WAIT = 5.0
+
+
+def stop(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int]) -> t.List[Outcome]:
+    """Carry out these steps together, so that their grace periods run side by side.
+
+    :param number_of: the number of a signal's name.
+    :returns: one Outcome for each step, in their order. Never raises for what a process does.
+    """
+    runs = [_Run(step, eyes, number_of(step.signal), number_of("CONT"), number_of("KILL")) for step in steps]
+    try:
+        with pidfd.Waker() as waker:
+            for run in runs:
+                run.begin()
+            while True:
+                pending = [run for run in runs if run.outcome is None]
+                if not pending:
+                    break
+                open_inodes = {row.inode for row in eyes.rows()}
+                for run in pending:
+                    run.go_on(open_inodes)
+                pending = [run for run in pending if run.outcome is None]
+                if pending:
+                    waker.sleep(min(run.deadline for run in pending), [fd for run in pending for fd in run.pidfds()])
+    finally:
+        for run in runs:
+            run.close()
+    return [run.outcome for run in runs if run.outcome is not None]
+
+
+class _Grip:
+    """One process, held by its identity."""
+
+    def __init__(self, target: Target, eyes: Eyes) -> None:
+        self.target = target
+        self.pidfd: t.Optional[int] = None
+        self._eyes = eyes
+        try:
+            self.pidfd = pidfd.open_pidfd(target.pid)
+            self.gone = self._eyes.start_ticks(target.pid) != target.start_ticks
+        except ProcessLookupError:
+            self.gone = True
+
+    def holds(self, inodes: t.AbstractSet[int]) -> bool:
+        """Whether this very process still has one of the sockets open."""
+        if self.ended() or not self._eyes.holds(self.target.pid, inodes):
+            return False
+        # Asked once more after the look: without a pidfd, the pid may have changed hands during it.
+        return not self.ended()
+
+    def ended(self) -> bool:
+        """Whether the process is gone, or its pid means another one."""
+        if not self.gone:
+            if self.pidfd is not None:
+                self.gone = pidfd.ended(self.pidfd)
+            else:
+                self.gone = self._eyes.start_ticks(self.target.pid) != self.target.start_ticks
+        return self.gone
+
+    def send(self, number: int) -> None:
+        pidfd.send(self.target.pid, self.pidfd, number)
+
+    def close(self) -> None:
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+
+
+class _Run:
+    """One step on its way: roots asked, members asked, killed, over."""
+
+    def __init__(self, step: Step, eyes: Eyes, polite: int, cont: int, kill: int) -> None:
+        self.step = step
+        self.outcome: t.Optional[Outcome] = None
+        self.deadline = 0.0
+        self._polite, self._cont, self._kill = polite, cont, kill
+        self._roots = [_Grip(target, eyes) for target in step.roots]
+        self._members = [_Grip(target, eyes) for target in step.members]
+        self._began = time.monotonic()
+        self._acted = False
+        self._members_asked = not self._members
+        self._killing = False
+        self._killed: t.List[int] = []
+
+    def begin(self) -> None:
+        """Ask the roots. When none of the processes holds the socket any more, nothing is done."""
+        roots = [grip for grip in self._roots if grip.holds(self.step.inodes)]
+        if roots:
+            self._ask(roots)
+        elif any(grip.holds(self.step.inodes) for grip in self._members):
+            self._ask_members()
+        else:
+            self._over("gone")
+
+    def go_on(self, open_inodes: t.AbstractSet[int]) -> None:
+        """Look where this step stands, and do what is due."""
+        if not self.step.inodes & open_inodes:
+            self._over("done")
+            return
+        holding = [grip for grip in self._roots + self._members if grip.holds(self.step.inodes)]
+        if not holding:
+            # Every process that was to let it go has; whoever has the socket now is for a new decision.
+            self._over("done")
+            return
+        if not self._members_asked and all(grip.ended() for grip in self._roots):
+            self._ask_members()
+            return
+        if time.monotonic() < self.deadline:
+            return
+        if self._killing or not self.step.kill:
+            self._fail()
+            return
+        self._send_kill()
+
+    def pidfds(self) -> t.List[int]:
+        """Descriptors that become readable when one of the processes ends."""
+        return [grip.pidfd for grip in self._roots + self._members if grip.pidfd is not None and not grip.ended()]
+
+    def close(self) -> None:
+        for grip in self._roots + self._members:
+            grip.close()
+
+    def _ask(self, grips: t.Sequence[_Grip]) -> None:
+        self.deadline = time.monotonic() + self.step.grace
+        for grip in grips:
+            self._send(grip, self._polite)
+            if self._polite != self._kill:
+                self._send(grip, self._cont)
+
+    def _ask_members(self) -> None:
+        self._members_asked = True
+        self._ask([grip for grip in self._members if grip.holds(self.step.inodes)])
+
+    def _send_kill(self) -> None:
+        self._killing = True
+        self.deadline = time.monotonic() + KILL_WAIT
+        for grip in self._roots + self._members:
+            if grip.holds(self.step.inodes):
+                self._send(grip, self._kill)
+                self._killed.append(grip.target.pid)
+
+    def _send(self, grip: _Grip, number: int) -> None:
+        if self.outcome is not None:
+            return
+        try:
+            grip.send(number)
+            self._acted = True
+        except ProcessLookupError:
+            # It ended between the check and the signal: that is what was wanted.
+            grip.gone = True
+        except OSError as error:
+            self._over(
+                "failed",
+                Refusal(
+                    "not_permitted",
+                    "%s can't be signalled: %s" % (self.step.target, error.strerror),
+                    "run the task as the owner of the process or with become: true",
+                ),
+            )
+
+    def _fail(self) -> None:
+        waited = "%g s after %s" % (self.step.grace, self.step.signal)
+        if self._killing:
+            problem = "%s still holds it %g s after KILL" % (self.step.target, KILL_WAIT)
+            remedy = "it hangs in the kernel (state D): look at the disk or network file system that it waits for"
+        else:
+            problem = "%s still holds it %s, and it is not killed" % (self.step.target, waited)
+            remedy = "give it more time with grace_period, or allow KILL with force: true"
+        self._over("failed", Refusal("still_held", problem, remedy))
+
+    def _over(self, result: str, error: t.Optional[Refusal] = None) -> None:
+        self.outcome = Outcome(
+            step=self.step,
+            result=result,
+            acted=self._acted,
+            seconds=time.monotonic() - self._began,
+            killed=tuple(self._killed),
+            error=error,
+        )

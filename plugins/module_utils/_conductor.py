@@ -1,0 +1,222 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""observe -> decide -> act -> prove: the only file that knows all four. Private to harbormaster.ports."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from dataclasses import dataclass, replace
+
+from ansible_collections.harbormaster.ports.plugins.module_utils import _wishes
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import Index
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.pidfd import Waker
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    BOUND,
+    LISTEN,
+    UDP,
+    Outcome,
+    Plan,
+    Policy,
+    Proof,
+    Refusal,
+    Snapshot,
+    Socket,
+    Wish,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors, processes
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.snapshot import observe, observe_sockets
+from ansible_collections.harbormaster.ports.plugins.module_utils._prove.bind import probe
+
+# A holder that appears between the look and the act is never stopped: the plan is made again, so often at most.
+MOST_PLANS = 3
+# While the table does not change, a whole look is taken again after so many seconds.
+LOOK_AGAIN = 1.0
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that a run has seen and done, whatever its end. Everything in a result comes from here.
+
+    :param snapshot: what the plan was made from.
+    :param plan: what was decided; with its predictions.
+    :param outcomes: what was done.
+    :param proof: the look afterwards; None when nothing was done.
+    :param failure: why the wish is not met; None when it is.
+    :param elapsed: seconds of the whole run.
+    """
+
+    snapshot: Snapshot
+    plan: Plan
+    policy: Policy
+    outcomes: t.Tuple[Outcome, ...] = ()
+    proof: t.Optional[Proof] = None
+    failure: t.Optional[Refusal] = None
+    elapsed: float = 0.0
+    check_mode: bool = False
+
+
+class SystemEyes:
+    """The observe stage as the other stages may use it, for the ports of one task."""
+
+    def __init__(self, wishes: t.Sequence[Wish], policy: Policy, backend: str) -> None:
+        self._ports = sorted({(wish.protocol, wish.port) for wish in wishes})
+        self._wishes = wishes
+        self._backend = backend
+        self._others = policy.state == "free"
+        self._probing = self._others or not policy.timeout
+
+    def look(self) -> Snapshot:
+        """A whole snapshot, with a bind probe on the ports that nothing listens on or is bound to.
+
+        While it binds, a probe can get in the way of a server that is starting. So a report binds once, and a task that
+        waits for its owner to come not at all.
+        """
+        snapshot = observe(self._ports, self._backend, self._others)
+        if not self._probing:
+            return snapshot
+        self._probing = self._others
+        index = Index(snapshot)
+        keys = {wish.key for wish in self._wishes if not index.rows(wish).holding}
+        return replace(snapshot, bindable={key: probe(*key) for key in keys})
+
+    def rows(self) -> t.Tuple[Socket, ...]:
+        """Only the rows on the wished ports."""
+        return observe_sockets(self._ports, self._backend)
+
+    def holds(self, pid: int, inodes: t.AbstractSet[int]) -> bool:
+        """Whether this pid has one of these sockets open now."""
+        return descriptors.still_holds(pid, inodes)
+
+    def start_ticks(self, pid: int) -> t.Optional[int]:
+        """Start time of the process that has this pid now."""
+        return processes.start_ticks(pid)
+
+
+def run(params: t.Mapping[str, t.Any], check_mode: bool) -> Story:
+    """Do what a task asks for.
+
+    :param params: the module's parameters, after Ansible's own checks.
+    :returns: the story of the run, also when the wish is not met (`Story.failure`).
+    :raises PortsError: for bad options, and when the system can't be read at all.
+    """
+    began = time.monotonic()
+    policy = _wishes.policy(params)
+    wishes = _wishes.wishes(params)
+    if not wishes:
+        return Story(Snapshot(), Plan(()), policy, check_mode=check_mode)
+    eyes = SystemEyes(wishes, policy, params["backend"])
+    until = began + (0.0 if check_mode else policy.timeout)
+    snapshot, plan = _decided(eyes, wishes, policy, until)
+    failure = plan.refusals[0] if plan.refusals else None
+    story = Story(snapshot, plan, policy, failure=failure, check_mode=check_mode)
+    if failure is None and plan.steps:
+        if check_mode:
+            story = replace(story, plan=_with_privileges(plan))
+        else:
+            story = _act_and_prove(story, eyes, wishes, until)
+    return replace(story, elapsed=time.monotonic() - began)
+
+
+def _decided(eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Policy, until: float) -> t.Tuple[Snapshot, Plan]:
+    """A snapshot and its plan, made again until nothing is in the way or the time is over.
+
+    Only passing refusals are waited for: a connection that ends, an owner that is still starting.
+    """
+    with Waker() as waker:
+        while True:
+            snapshot = eyes.look()
+            plan = decide(snapshot, wishes, policy)
+            now = time.monotonic()
+            if not plan.refusals or not all(refusal.passing for refusal in plan.refusals) or now >= until:
+                return snapshot, plan
+            seen = _fingerprint(snapshot.sockets)
+            while time.monotonic() < min(until, now + LOOK_AGAIN):
+                waker.sleep(min(until, now + LOOK_AGAIN))
+                if _fingerprint(eyes.rows()) != seen:
+                    break
+
+
+def _act_and_prove(story: Story, eyes: SystemEyes, wishes: t.Sequence[Wish], until: float) -> Story:
+    """Carry out the plan in rounds: a sharer that the first look could not know needs a second one."""
+    # Loaded here: reports, by far the most common runs, need neither.
+    from ansible_collections.harbormaster.ports.plugins.module_utils._act.registry import carry_out
+    from ansible_collections.harbormaster.ports.plugins.module_utils._decide.holders import supervisor_name
+    from ansible_collections.harbormaster.ports.plugins.module_utils._prove import proof
+
+    policy = story.policy
+    for attempt in range(MOST_PLANS):
+        if _expected(eyes.rows(), story.snapshot):
+            break
+        if attempt == MOST_PLANS - 1:
+            return replace(story, failure=_changing())
+        snapshot, plan = _decided(eyes, wishes, policy, until)
+        story = replace(story, snapshot=snapshot, plan=plan, failure=plan.refusals[0] if plan.refusals else None)
+        if story.failure or not plan.steps:
+            return story
+    outcomes: t.List[Outcome] = []
+    steps = story.plan.steps
+    mine = {inode for step in steps for inode in step.inodes}
+    for _round in range(MOST_PLANS):
+        outcomes.extend(carry_out(steps, eyes, policy.drain, _wishes.signal_number))
+        failed = next((outcome.error for outcome in outcomes if outcome.error is not None), None)
+        if failed:
+            return replace(story, outcomes=tuple(outcomes), proof=_seen(eyes, wishes, policy), failure=failed)
+        again = decide(eyes.look(), wishes, policy)
+        if again.refusals or not again.steps or not all(step.inodes <= mine for step in again.steps):
+            # Nothing left to do, or a holder with a new socket: that one is for the proof to name, not to stop.
+            break
+        steps = again.steps
+    proven = proof.prove(
+        eyes,
+        lambda snapshot: decide(snapshot, wishes, policy),
+        outcomes,
+        proof.settle_seconds(policy.settle, outcomes),
+        until,
+        supervisor_name,
+    )
+    return replace(story, outcomes=tuple(outcomes), proof=proven, failure=proven.failure)
+
+
+def _seen(eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Policy) -> Proof:
+    """The state as found after a failed step."""
+    snapshot = eyes.look()
+    return Proof(snapshot, decide(snapshot, wishes, policy))
+
+
+def _expected(rows: t.Iterable[Socket], snapshot: Snapshot) -> bool:
+    """Whether no socket holds a wished port now that the plan does not know."""
+    known = {row.inode for row in snapshot.sockets}
+    return all(row.inode in known for row in rows if _holding(row))
+
+
+def _with_privileges(plan: Plan) -> Plan:
+    """The plan's ports, with ``bindable`` predicted None where this account may not bind at all.
+
+    The kernel refuses a privileged port before it looks whether it is in use, so a held one can be asked too.
+    """
+    ports = tuple(
+        replace(port, bindable=None)
+        if port.bindable and port.wish.port < 1024 and probe(*port.wish.key) is None
+        else port
+        for port in plan.ports
+    )
+    return replace(plan, ports=ports)
+
+
+def _holding(row: Socket) -> bool:
+    return row.protocol == UDP or row.state in (LISTEN, BOUND)
+
+
+def _fingerprint(rows: t.Iterable[Socket]) -> t.FrozenSet[t.Tuple[str, int, str, int, str]]:
+    return frozenset((row.protocol, row.port, row.address, row.inode, row.state) for row in rows)
+
+
+def _changing() -> Refusal:
+    return Refusal(
+        "changing",
+        "new holders appeared in each of %d looks, and none of them was stopped" % MOST_PLANS,
+        "stop what starts them, then run the task again",
+    )

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a name of the task means a process. Private to harbormaster.ports. Pure.
+
+Names are matched whole, as globs, never as parts: ``java`` is not ``javascript-server``.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Process
+
+ANYBODY = "*"
+
+
+def names_of(process: t.Optional[Process]) -> t.FrozenSet[str]:
+    """Everything that a pattern without a path separator may match of one process.
+
+    comm (15 bytes), the executable's base name, the unit with and without its suffix and its template's stem,
+    the container's name.
+    """
+    if process is None:
+        return frozenset()
+    names = {process.name}
+    path = executable(process)
+    if path:
+        names.add(path.rpartition("/")[2])
+    if process.unit:
+        names |= unit_names(process.unit.name)
+    if process.container:
+        names |= {process.container.name, process.container.id}
+    return frozenset(name for name in names if name)
+
+
+def unit_names(unit: str) -> t.Set[str]:
+    """``getty@tty1.service`` -> itself, ``getty@tty1``, ``getty@.service``, ``getty@`` and ``getty``."""
+    stem, dot, suffix = unit.rpartition(".")
+    if not dot:
+        return {unit}
+    names = {unit, stem}
+    template, at, _instance = stem.partition("@")
+    if at:
+        names |= {template + "@." + suffix, template + "@", template}
+    return names
+
+
+def executable(process: Process) -> str:
+    """The executable's path without the kernel's mark for a replaced file; empty when it is not known."""
+    path = process.exe or ""
+    return path[: -len(" (deleted)")] if path.endswith(" (deleted)") else path
+
+
+def matches(process: t.Optional[Process], patterns: t.Iterable[str]) -> bool:
+    """Whether one of the patterns means this process. ``*`` means anybody, also who can't be seen."""
+    names = names_of(process)
+    path = executable(process) if process else ""
+    for pattern in patterns:
+        if pattern == ANYBODY:
+            return True
+        if "/" in pattern:
+            if path and fnmatch.fnmatchcase(path, pattern):
+                return True
+        elif any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            return True
+    return False
+
+
+def glob_any(name: str, patterns: t.Iterable[str]) -> bool:
+    """Whether one of the globs matches the whole name."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def matching(process: t.Optional[Process], table: t.Iterable[str]) -> t.Optional[str]:
+    """The first entry of a table that means this process."""
+    return next((entry for entry in table if matches(process, (entry,))), None)
+
+
+def runs_as(process: t.Optional[Process], accounts: t.Optional[t.Iterable[str]]) -> bool:
+    """Whether the process runs as one of the accounts, by name or number; no accounts means anybody."""
+    if accounts is None:
+        return True
+    if process is None:
+        return False
+    who = {process.user, None if process.uid is None else str(process.uid)}
+    return any(fnmatch.fnmatchcase(name, account) for account in accounts for name in who if name)

@@ -1,0 +1,174 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every reason for which a holder is not stopped or a wish is not met. Private to harbormaster.ports.
+
+The codes are what tests, documentation and both languages share; the sentences are for people. A *passing*
+reason ends by itself (a connection closes, TIME_WAIT runs out): ``timeout`` waits for it.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Refusal
+
+PROTECTED_PROCESS = "protected_process"
+OWN_ANCESTOR = "own_ancestor"
+OWN_CONNECTION = "own_connection"
+OWNER_MISMATCH = "owner_mismatch"
+USER_MISMATCH = "user_mismatch"
+NOT_HELD = "not_held"
+HIDDEN_OWNER = "hidden_owner"
+KERNEL_SOCKET = "kernel_socket"
+CONNECTION = "connection"
+LEFTOVER = "leftover"
+UNSUPPORTED_MANAGER = "unsupported_manager"
+SUPERVISED = "supervised"
+WRONG_METHOD = "wrong_method"
+STILL_HELD = "still_held"
+COLLATERAL = "collateral"
+RESPAWNED = "respawned"
+NOT_PERMITTED = "not_permitted"
+CHANGING = "changing"
+STEP_FAILED = "step_failed"
+
+
+def protected_process(who: str, rule: str) -> Refusal:
+    """A name of the protected list."""
+    return Refusal(
+        PROTECTED_PROCESS,
+        "%s is protected (%s)" % (who, rule),
+        "if it really has to go, take its name off the list with unprotect, or stop it by hand",
+    )
+
+
+def first_process(who: str) -> Refusal:
+    """PID 1: never, whatever the options say."""
+    return Refusal(
+        PROTECTED_PROCESS,
+        "%s is PID 1, which is never stopped" % who,
+        "in a container, stop the container from its host; under systemd, stop the socket unit (systemctl list-sockets)",
+    )
+
+
+def own_ancestor(who: str) -> Refusal:
+    """The module, or a process that it was started by."""
+    return Refusal(
+        OWN_ANCESTOR,
+        "%s started this very task" % who,
+        "run the task over another connection, or from another host",
+    )
+
+
+def own_connection(who: str, why: str) -> Refusal:
+    """What carries, or may carry, the Ansible connection."""
+    return Refusal(
+        OWN_CONNECTION,
+        "%s may carry the Ansible connection (%s)" % (who, why),
+        "reach the host another way, or stop it by hand",
+    )
+
+
+def owner_mismatch(who: str, option: str, allowed: str) -> Refusal:
+    """Somebody holds the port whom the wish does not name."""
+    return Refusal(
+        OWNER_MISMATCH,
+        "%s does not match %s: %s" % (who, option, allowed),
+        "name it there, or clear the port by hand",
+        passing=option == "owner",
+    )
+
+
+def user_mismatch(who: str, user: str, allowed: str) -> Refusal:
+    """Right name, wrong account."""
+    return Refusal(
+        USER_MISMATCH,
+        "%s runs as %s, and user allows %s" % (who, user, allowed),
+        "add the account to user, or leave the option out",
+    )
+
+
+def not_held(allowed: str) -> Refusal:
+    """``owner`` is given and nobody has the port."""
+    return Refusal(
+        NOT_HELD, "nobody holds it, wanted was %s" % allowed, "start it, or wait longer with timeout", passing=True
+    )
+
+
+def hidden_owner(what: str, candidates: str, advice: str) -> Refusal:
+    """A socket whose process can't be seen."""
+    return Refusal(HIDDEN_OWNER, "%s has no visible owner%s" % (what, candidates), advice)
+
+
+def kernel_socket(what: str) -> Refusal:
+    """A socket that the kernel itself opened."""
+    return Refusal(
+        KERNEL_SOCKET,
+        "the kernel itself holds it (%s)" % what,
+        "take that away with its own tool: ip link del for a tunnel, nfsdctl or systemctl stop nfs-server for nfsd, wg for WireGuard",
+    )
+
+
+def connection(who: str, remote: str) -> Refusal:
+    """An outgoing connection whose local port is the wished one."""
+    return Refusal(
+        CONNECTION,
+        "an outgoing connection of %s to %s has it as its local port" % (who, remote),
+        "wait for its end with timeout, or close that one connection with close_blocking: true",
+        passing=True,
+    )
+
+
+def leftover(states: str) -> Refusal:
+    """Rows without a process that make a bind fail."""
+    return Refusal(
+        LEFTOVER,
+        "what is left of old connections (%s) keeps it from being bound" % states,
+        "wait with timeout (TIME_WAIT lasts 60 s), or remove the rows with close_blocking: true",
+        passing=True,
+    )
+
+
+def unsupported_manager(who: str, manager: str, command: str) -> Refusal:
+    """A unit or container manages the holder, and this version has no actuator for it."""
+    return Refusal(
+        UNSUPPORTED_MANAGER,
+        "%s is managed by %s, which would start it again or be left in disorder by a bare signal" % (who, manager),
+        "%s; or force the signal with method: signal" % command,
+    )
+
+
+def supervised(who: str, supervisor: str, command: str) -> Refusal:
+    """A supervisor would start the holder again at once."""
+    return Refusal(
+        SUPERVISED,
+        "%s is run by %s, which would start it again" % (who, supervisor),
+        "%s; or force the signal with method: signal" % command,
+    )
+
+
+def wrong_method(who: str, method: str) -> Refusal:
+    """``method`` names a way that this holder does not have."""
+    return Refusal(
+        WRONG_METHOD,
+        "%s is managed by no %s, and method: %s allows nothing else" % (who, method, method),
+        "use method: auto or method: signal",
+    )
+
+
+def still_held(who: str) -> Refusal:
+    """``method: none`` waits and stops nothing."""
+    return Refusal(
+        STILL_HELD,
+        "%s holds it, and method: none stops nothing" % who,
+        "wait longer with timeout, or let the task stop it with method: auto",
+        passing=True,
+    )
+
+
+def collateral(who: str, ports: str) -> Refusal:
+    """``collateral: refuse`` and the step frees more than was asked for."""
+    return Refusal(
+        COLLATERAL,
+        "stopping %s would also free %s" % (who, ports),
+        "ask for those ports too, or allow it with collateral: warn",
+    )

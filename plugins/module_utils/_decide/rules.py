@@ -1,0 +1,228 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What may be done about one holder: the rules, in the order in which they are asked. Private to harbormaster.ports. Pure.
+
+A new kind of holder is one rule here. Each rule answers with a Refusal, or with None: the next rule is asked. A
+holder that no rule refuses is stopped.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, matching, reasons, tables
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    CONNECTION,
+    CONTAINER,
+    KERNEL,
+    LEFTOVER,
+    PROCESS,
+    SERVICE,
+    SYSTEMD_SOCKET,
+    UNKNOWN,
+    Holder,
+    Policy,
+    Process,
+    Refusal,
+    Snapshot,
+    Wish,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One holder, and everything that a rule may look at."""
+
+    snapshot: Snapshot
+    policy: Policy
+    wish: Wish
+    holder: Holder
+    who: str
+    main: t.Optional[Process]
+
+    @property
+    def members(self) -> t.List[Process]:
+        """Every process of the holder that is still known."""
+        return [self.snapshot.processes[pid] for pid in self.holder.pids if pid in self.snapshot.processes]
+
+
+Rule = t.Callable[[Case], t.Optional[Refusal]]
+
+
+def may_stay(case: Case) -> bool:
+    """Whether ``keep`` lets this holder stay. ``stop_only`` goes first: it names who has to go."""
+    wish = case.wish
+    if wish.keep is None or case.holder.kind == LEFTOVER:
+        return False
+    if wish.stop_only is not None and matching.matches(case.main, _without_anybody(wish.stop_only)):
+        return False
+    return matching.matches(case.main, wish.keep)
+
+
+def refusal(case: Case) -> t.Optional[Refusal]:
+    """The first rule's answer, None when the holder may be stopped."""
+    for rule in _RULES[case.holder.kind]:
+        answer = rule(case)
+        if answer is not None:
+            return answer
+    return None
+
+
+def _without_anybody(patterns: t.Sequence[str]) -> t.List[str]:
+    return [pattern for pattern in patterns if pattern != matching.ANYBODY]
+
+
+def _kernel(case: Case) -> t.Optional[Refusal]:
+    return reasons.kernel_socket(case.holder.name)
+
+
+def _hidden(case: Case) -> t.Optional[Refusal]:
+    codes = {blind.code for blind in case.snapshot.blind}
+    if not case.holder.sockets:
+        what = "%s can't be bound although no socket is listed, and so it" % case.wish.label
+    else:
+        uids = sorted({row.uid for row in case.holder.sockets if row.uid is not None})
+        what = "the socket on %s%s" % (case.wish.label, " of uid %s" % ", ".join(map(str, uids)) if uids else "")
+    if codes & {"not_root", "hidepid"}:
+        advice = "run the task with become: true to see the processes of other users"
+    elif "descriptors_refused" in codes:
+        advice = "give the task the right to read every /proc/PID/fd (root with CAP_SYS_PTRACE)"
+    else:
+        advice = "look for it in other containers and namespaces, or as a kernel service; ss -tulpne shows the same row"
+    candidates = "; ".join(blind.text for blind in case.snapshot.blind)
+    return reasons.hidden_owner(what, " (%s)" % candidates if candidates else "", advice)
+
+
+def _first_process(case: Case) -> t.Optional[Refusal]:
+    return reasons.first_process(case.who) if any(pid <= 1 for pid in case.holder.pids) else None
+
+
+def _own_ancestor(case: Case) -> t.Optional[Refusal]:
+    return reasons.own_ancestor(case.who) if case.snapshot.self_pids.intersection(case.holder.pids) else None
+
+
+def _own_connection(case: Case) -> t.Optional[Refusal]:
+    for pid in case.holder.pids:
+        if pid in case.snapshot.carriers:
+            return reasons.own_connection(case.who, case.snapshot.carriers[pid])
+    return None
+
+
+def _protected(case: Case) -> t.Optional[Refusal]:
+    defaults = [name for name in tables.PROTECTED if name not in case.policy.unprotect]
+    for process in case.members:
+        by_name = matching.matching(process, case.policy.protect)
+        if by_name:
+            return reasons.protected_process(case.who, "protect: %s" % by_name)
+        by_name = matching.matching(process, defaults)
+        if by_name and not _login_session(case.snapshot, process):
+            return reasons.protected_process(case.who, by_name)
+    return None
+
+
+def _login_session(snapshot: Snapshot, process: Process) -> bool:
+    """A session's process of sshd or dropbear: the child of one with the same name, not the daemon that listens."""
+    parent = snapshot.processes.get(process.parent_pid)
+    return process.name in tables.LOGIN_DAEMONS and parent is not None and parent.name == process.name
+
+
+def _mismatch(case: Case) -> t.Optional[Refusal]:
+    allowed = case.wish.stop_only
+    if allowed is None or matching.matches(case.main, allowed):
+        return None
+    return reasons.owner_mismatch(case.who, "stop_only", ", ".join(allowed))
+
+
+def _account(case: Case) -> t.Optional[Refusal]:
+    accounts = case.wish.user
+    for process in case.members:
+        if not matching.runs_as(process, accounts):
+            return reasons.user_mismatch(case.who, str(process.user), ", ".join(accounts or ()))
+    return None
+
+
+def _no_method(case: Case) -> t.Optional[Refusal]:
+    return reasons.still_held(case.who) if case.policy.method == "none" else None
+
+
+def _wrong_method(case: Case) -> t.Optional[Refusal]:
+    method = case.policy.method
+    if method in ("service", "container") and case.holder.kind != method:
+        return reasons.wrong_method(case.who, method)
+    return None
+
+
+def _service(case: Case) -> t.Optional[Refusal]:
+    if case.policy.method == "signal" or case.main is None or case.main.unit is None:
+        return None
+    unit = case.main.unit
+    manager = "the systemd unit %s" % unit.name
+    if unit.user is None:
+        return reasons.unsupported_manager(case.who, manager, "stop it with systemctl stop %s" % unit.name)
+    command = "stop it with systemctl --user -M %s@ stop %s" % (case.main.user or unit.user, unit.name)
+    return reasons.unsupported_manager(case.who, manager + " of user %s" % (case.main.user or unit.user), command)
+
+
+def _container(case: Case) -> t.Optional[Refusal]:
+    if case.policy.method == "signal" or case.main is None:
+        return None
+    container = case.main.container
+    if container is None:
+        return reasons.unsupported_manager(
+            case.who,
+            "a container engine, whose published port it relays",
+            "find the container with docker ps --filter publish=%d (or podman ps) and stop that" % case.wish.port,
+        )
+    name = container.name or container.id[:12]
+    manager = "the %s container %s" % (container.engine, name)
+    command = "stop it with %s stop %s" % (
+        container.engine if container.engine in ("docker", "podman") else "its engine:",
+        name,
+    )
+    return reasons.unsupported_manager(case.who, manager, command)
+
+
+def _supervised(case: Case) -> t.Optional[Refusal]:
+    if case.policy.method == "signal" or case.main is None:
+        return None
+    found = holders.supervisor(case.snapshot, case.main)
+    if found is None:
+        return None
+    parent, command = found
+    return reasons.supervised(case.who, "%s (pid %d)" % (parent.name, parent.pid), "stop it with %s" % command)
+
+
+def _connection(case: Case) -> t.Optional[Refusal]:
+    if _closable(case):
+        return None
+    far = sorted({"%s:%d" % (row.remote_address, row.remote_port) for row in case.holder.sockets if row.remote_port})
+    return reasons.connection(case.who, ", ".join(far) or "nobody in particular")
+
+
+def _leftover(case: Case) -> t.Optional[Refusal]:
+    if _closable(case):
+        return None
+    return reasons.leftover(", ".join(sorted({row.state for row in case.holder.sockets})))
+
+
+def _closable(case: Case) -> bool:
+    """Whether ``close_blocking`` asks for it and the source of the rows gave what SOCK_DESTROY takes."""
+    wanted = case.policy.close_blocking and case.policy.method != "none"
+    return wanted and all(row.diag_id for row in case.holder.sockets)
+
+
+_GUARDS: t.Tuple[Rule, ...] = (_first_process, _own_ancestor, _own_connection, _protected)
+_WISHED: t.Tuple[Rule, ...] = (_mismatch, _account, _no_method, _wrong_method)
+
+_RULES: t.Mapping[str, t.Tuple[Rule, ...]] = {
+    PROCESS: _GUARDS + _WISHED + (_supervised,),
+    SERVICE: _GUARDS + _WISHED + (_service,),
+    CONTAINER: _GUARDS + _WISHED + (_container,),
+    SYSTEMD_SOCKET: (_first_process,),
+    CONNECTION: (_connection, _own_ancestor, _own_connection, _mismatch, _account),
+    LEFTOVER: (_leftover,),
+    KERNEL: (_kernel,),
+    UNKNOWN: (_hidden,),
+}

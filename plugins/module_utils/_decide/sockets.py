@@ -1,0 +1,133 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which rows of the socket table a server's bind would meet. Private to harbormaster.ports. Pure.
+
+LISTEN, BOUND, every UDP socket      holding: they block a bind
+connection that a listener accepted  counted, and never touched
+other connection with a descriptor   an outgoing connection: its local port is the wished one
+other row without a descriptor       left over: TIME_WAIT, FIN_WAIT, orphans
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    BOUND,
+    ESTABLISHED,
+    IPV4,
+    LISTEN,
+    TIME_WAIT,
+    UDP,
+    Snapshot,
+    Socket,
+    Wish,
+)
+
+WILDCARDS = ("0.0.0.0", "::", "*")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one wish, sorted by what they mean for it."""
+
+    holding: t.Tuple[Socket, ...]
+    outgoing: t.Tuple[Socket, ...]
+    leftovers: t.Tuple[Socket, ...]
+    accepted: t.Tuple[Socket, ...]
+
+    @property
+    def blocking(self) -> t.Tuple[Socket, ...]:
+        """What a bind meets, or may meet."""
+        return self.holding + self.outgoing + self.leftovers
+
+    def count(self, state: str) -> int:
+        """How many connections are in this state."""
+        return sum(row.state == state for row in self.outgoing + self.leftovers + self.accepted)
+
+
+class Index:
+    """The rows of a snapshot by protocol and port, so that 4,096 wishes don't read every row 4,096 times."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._rows: t.Dict[t.Tuple[str, int], t.List[Socket]] = {}
+        for row in snapshot.sockets:
+            self._rows.setdefault((row.protocol, row.port), []).append(row)
+        self._snapshot = snapshot
+
+    def rows(self, wish: Wish) -> Rows:
+        """The rows that count for a wish, in an order that does not depend on the kernel's."""
+        rows = [row for row in self._rows.get((wish.protocol, wish.port), ()) if collides(row, wish.address)]
+        rows.sort(key=_order)
+        if wish.protocol == UDP:
+            taken = tuple(rows)
+            if not wish.named and is_ephemeral(self._snapshot, wish.port):
+                return Rows((), taken, (), ())
+            return Rows(taken, (), (), ())
+        holding = tuple(row for row in rows if row.state in (LISTEN, BOUND))
+        listeners = {(row.address, row.family, row.v6only) for row in holding if row.state == LISTEN}
+        outgoing: t.List[Socket] = []
+        leftovers: t.List[Socket] = []
+        accepted: t.List[Socket] = []
+        for row in rows:
+            if row.state in (LISTEN, BOUND):
+                continue
+            if any(_accepts(listener, row) for listener in listeners):
+                accepted.append(row)
+            elif row.inode:
+                outgoing.append(row)
+            else:
+                leftovers.append(row)
+        return Rows(holding, tuple(outgoing), tuple(leftovers), tuple(accepted))
+
+
+def collides(row: Socket, address: t.Optional[str]) -> bool:
+    """Whether a bind to ``address`` (None: to all of them) would meet this row.
+
+    An IPv6 wildcard that is not IPv6-only has the IPv4 port too; where the source can't say, it is taken as dual
+    stack, which is the default of Linux.
+    """
+    if address is None or row.address == address or row.address == "*":
+        return True
+    if ":" not in address:
+        if address == "0.0.0.0":
+            return ":" not in row.address or (row.address == "::" and not row.v6only)
+        return row.address == "0.0.0.0" or (row.address == "::" and not row.v6only)
+    if address == "::":
+        return True
+    return row.address == "::"
+
+
+def is_ephemeral(snapshot: Snapshot, port: int) -> bool:
+    """Whether the kernel may give this port to an outgoing connection at any moment."""
+    first, last = snapshot.ephemeral
+    return first <= port <= last and port not in snapshot.ephemeral_reserved
+
+
+def will_linger(rows: Rows) -> bool:
+    """Whether connections stay behind in FIN_WAIT or TIME_WAIT when the holders are stopped.
+
+    The kernel resets a connection whose data nobody has read, and one that waits to be accepted; the peer of one
+    in CLOSE_WAIT has closed already. All others close in the ordinary way, and their rows stay for up to 60 s.
+    """
+    for row in rows.accepted:
+        if row.state in (TIME_WAIT, "FIN_WAIT1", "FIN_WAIT2", "CLOSING"):
+            return True
+        if row.state == ESTABLISHED and row.inode and not row.rqueue:
+            return True
+    return bool(rows.leftovers)
+
+
+def _accepts(listener: t.Tuple[str, str, t.Optional[bool]], row: Socket) -> bool:
+    address, family, v6only = listener
+    if address == row.address:
+        return True
+    if address == "::":
+        return ":" in row.address or not v6only
+    return address == "0.0.0.0" and ":" not in row.address and family == IPV4
+
+
+def _order(row: Socket) -> t.Tuple[t.Any, ...]:
+    return (row.protocol, row.family, row.address, row.port, row.state, row.remote_address, row.remote_port, row.inode)

@@ -1,0 +1,402 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The nouns of the collection. Private to harbormaster.ports: not an interface for other collections.
+
+The stages hand each other only these values, all immutable:
+
+    observe -> Snapshot -> decide (with Wishes and a Policy) -> Plan of Steps -> act -> Outcomes -> prove -> Proof
+
+Text that a host says (names, command lines) is already made printable, and command lines masked, when it
+gets here. Times are seconds; ``started`` is seconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+TCP = "tcp"
+UDP = "udp"
+IPV4 = "ipv4"
+IPV6 = "ipv6"
+
+# States carry netstat's words. BOUND is ours: a TCP socket that is bound and neither listens nor is connected.
+LISTEN = "LISTEN"
+BOUND = "BOUND"
+ESTABLISHED = "ESTABLISHED"
+TIME_WAIT = "TIME_WAIT"
+CLOSE_WAIT = "CLOSE_WAIT"
+UNCONN = "UNCONN"
+
+# Kinds of holders.
+PROCESS = "process"
+SERVICE = "service"
+SYSTEMD_SOCKET = "systemd_socket"
+CONTAINER = "container"
+CONNECTION = "connection"
+LEFTOVER = "leftover"
+KERNEL = "kernel"
+UNKNOWN = "unknown"
+
+# Status of a port, best first; a report shows the worst one.
+FREE = "free"
+LINGERING = "lingering"
+RESERVED = "reserved"
+HELD = "held"
+HELD_UNKNOWN = "held_unknown"
+STATUS_ORDER = (FREE, LINGERING, RESERVED, HELD, HELD_UNKNOWN)
+
+
+class Socket(t.NamedTuple):
+    """One row of the kernel's socket table. A NamedTuple, not a dataclass: hosts have 100,000 of them.
+
+    :param protocol: ``tcp`` or ``udp``.
+    :param family: ``ipv4`` or ``ipv6``; the family of the socket, also for IPv4-mapped clients of a dual-stack one.
+    :param address: local address, plain text; IPv4-mapped ones (``::ffff:a.b.c.d``) are shown as ``a.b.c.d``.
+    :param state: netstat's word, or ``BOUND``.
+    :param uid: numeric user of the socket.
+    :param inode: 0 when no descriptor refers to it (TIME_WAIT, orphans, a listener's unaccepted queue).
+    :param v6only: None when the source can't say.
+    :param interface: index of the interface it is bound to, 0 for none.
+    :param rqueue: bytes waiting to be read; for listeners, connections waiting to be accepted.
+    :param diag_id: ``struct inet_diag_sockid`` (linux/inet_diag.h) as the kernel sent it, for SOCK_DESTROY; empty
+        when the source has none.
+    """
+
+    protocol: str
+    family: str
+    address: str
+    port: int
+    state: str
+    remote_address: str = ""
+    remote_port: int = 0
+    uid: t.Optional[int] = None
+    inode: int = 0
+    v6only: t.Optional[bool] = None
+    interface: int = 0
+    rqueue: int = 0
+    mptcp: bool = False
+    diag_id: bytes = b""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as its engine knows it. ``name`` is empty when only the id is known (from a cgroup path)."""
+
+    engine: str
+    id: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A systemd unit. ``user`` is the uid whose user manager runs it, None for the system manager."""
+
+    name: str
+    user: t.Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process, with what identifies it for good: pid and start time together.
+
+    :param name: the kernel's comm (15 bytes at most), printable.
+    :param exe: path of the executable, None when it can't be read; ends in `` (deleted)`` when it was replaced.
+    :param command: masked command line, None when it can't be read or there is none.
+    :param started: seconds since the epoch.
+    :param start_ticks: field 22 of /proc/pid/stat (proc_pid_stat(5)), clock ticks since boot.
+    :param state: one letter of proc_pid_stat(5): R, S, D, Z, T, t, X, I.
+    :param ancestors: pids from the parent up to the root, nearest first.
+    """
+
+    pid: int
+    name: str
+    parent_pid: int = 0
+    exe: t.Optional[str] = None
+    command: t.Optional[str] = None
+    uid: t.Optional[int] = None
+    user: t.Optional[str] = None
+    started: t.Optional[float] = None
+    start_ticks: int = 0
+    state: str = "S"
+    ancestors: t.Tuple[int, ...] = ()
+    unit: t.Optional[Unit] = None
+    container: t.Optional[Container] = None
+
+
+@dataclass(frozen=True)
+class Blind:
+    """Something that could not be seen: a code, a sentence, and how many objects it hides."""
+
+    code: str
+    text: str
+    count: int = 1
+
+
+BindKey = t.Tuple[str, int, t.Optional[str]]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The system at one moment, as far as it could be seen.
+
+    :param sockets: every row on the asked ports.
+    :param owners: inode -> pids that have it open, lowest first. An inode that is missing here has no visible owner.
+    :param processes: every pid of ``owners``, and their ancestors.
+    :param other_sockets: rows on other ports of the processes in ``owners``, when they were asked for.
+    :param blind: what could not be seen.
+    :param kernel: (protocol, port) -> what in the kernel owns it, only on positive evidence.
+    :param ephemeral: first and last port that the kernel gives to outgoing connections by itself.
+    :param ephemeral_reserved: ports inside that range which it leaves out.
+    :param self_pids: this module's process and its ancestors.
+    :param carriers: pid -> why it may be what carries the Ansible connection.
+    :param bindable: (protocol, port, address) -> what a bind said: True, False, None when it could not be tried.
+    :param network_namespaces_differ: pids that live in another network namespace than this module.
+    """
+
+    sockets: t.Tuple[Socket, ...] = ()
+    owners: t.Mapping[int, t.Tuple[int, ...]] = field(default_factory=dict)
+    processes: t.Mapping[int, Process] = field(default_factory=dict)
+    other_sockets: t.Tuple[Socket, ...] = ()
+    blind: t.Tuple[Blind, ...] = ()
+    kernel: t.Mapping[t.Tuple[str, int], str] = field(default_factory=dict)
+    ephemeral: t.Tuple[int, int] = (32768, 60999)
+    ephemeral_reserved: t.FrozenSet[int] = frozenset()
+    self_pids: t.FrozenSet[int] = frozenset()
+    carriers: t.Mapping[int, str] = field(default_factory=dict)
+    bindable: t.Mapping[BindKey, t.Optional[bool]] = field(default_factory=dict)
+    backend: str = "netlink"
+
+
+Patterns = t.Optional[t.Tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of one port of one protocol.
+
+    :param named: the protocol was asked for by name; False when it comes from ``any``.
+    :param address: only holders that a bind to this address would collide with; None for every address.
+    :param owner: who shall hold it (``present``); an empty tuple means nobody.
+    :param keep: who may stay (``free``).
+    :param stop_only: the only ones that may be stopped (``free``).
+    :param user: accounts that narrow the match.
+    :param request: number of the task's item it comes from: tcp and udp of one ``any`` belong together.
+    """
+
+    port: int
+    protocol: str
+    named: bool = True
+    address: t.Optional[str] = None
+    owner: Patterns = None
+    keep: Patterns = None
+    stop_only: Patterns = None
+    user: Patterns = None
+    request: int = 0
+
+    @property
+    def key(self) -> BindKey:
+        """What a bind probe of this wish is filed under."""
+        return (self.protocol, self.port, self.address)
+
+    @property
+    def label(self) -> str:
+        """The port as people write it, such as ``8080/tcp`` or ``53/udp on 192.0.2.10``."""
+        label = "%d/%s" % (self.port, self.protocol)
+        return label if self.address is None else "%s on %s" % (label, self.address)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The options of the task that hold for all of its wishes. Times are seconds; see the module's documentation."""
+
+    state: str = "present"
+    method: str = "auto"
+    signal: str = "TERM"
+    grace_period: t.Optional[float] = None
+    force: t.Optional[bool] = None
+    drain: float = 0.0
+    settle: t.Optional[float] = None
+    timeout: float = 0.0
+    close_blocking: bool = False
+    collateral: str = "warn"
+    persist: bool = False
+    protect: t.Tuple[str, ...] = ()
+    unprotect: t.Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a holder is not stopped, or a port is not as it was wished.
+
+    :param code: a word of ``_decide/reasons.py``.
+    :param passing: True for what ends by itself: ``timeout`` waits for it.
+    """
+
+    code: str
+    reason: str
+    remedy: str
+    passing: bool = False
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who keeps one port from being bound: a process with the children that share its socket, or something else.
+
+    :param pids: the root-most process first, then the others that share its sockets.
+    :param sockets: the rows on the port that it accounts for.
+    :param outcome: ``none``, ``stopped``, ``kept``, ``refused`` or ``gone``; in a plan, the predicted one.
+    """
+
+    kind: str
+    name: str
+    pids: t.Tuple[int, ...] = ()
+    sockets: t.Tuple[Socket, ...] = ()
+    stoppable: bool = False
+    outcome: str = "none"
+    refusal: t.Optional[Refusal] = None
+
+    @property
+    def inodes(self) -> t.FrozenSet[int]:
+        """Inodes of its sockets; without the 0 of sockets that have no descriptor."""
+        return frozenset(row.inode for row in self.sockets if row.inode)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One process that a step may signal: the identity that is checked again before each signal."""
+
+    pid: int
+    start_ticks: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, complete enough to be done without looking anything up.
+
+    :param actuator: key of the registry in ``_act/registry.py``.
+    :param action: what the result calls it.
+    :param target: what it is done to, for people.
+    :param ports: labels of the asked ports that it frees.
+    :param also_frees: labels of ports that it frees as well and that nobody asked for.
+    :param also_stops: what stops with it.
+    :param returns_at_boot: whether the holder comes back at boot; None when nobody can know.
+    :param roots: processes that are signalled first.
+    :param members: processes that share the sockets; signalled only when the roots are gone and they still hold them.
+    :param sockets: the rows that have to go.
+    :param kill: KILL may follow when the grace period is over.
+    :param grace: seconds.
+    """
+
+    actuator: str
+    action: str
+    target: str
+    ports: t.Tuple[str, ...]
+    also_frees: t.Tuple[str, ...] = ()
+    also_stops: t.Tuple[str, ...] = ()
+    returns_at_boot: t.Optional[bool] = None
+    roots: t.Tuple[Target, ...] = ()
+    members: t.Tuple[Target, ...] = ()
+    sockets: t.Tuple[Socket, ...] = ()
+    signal: str = "TERM"
+    kill: bool = False
+    grace: float = 30.0
+
+    @property
+    def inodes(self) -> t.FrozenSet[int]:
+        """Inodes of the rows that have to go."""
+        return frozenset(row.inode for row in self.sockets if row.inode)
+
+
+@dataclass(frozen=True)
+class PortPlan:
+    """What was found on one wished port, and what becomes of it.
+
+    :param before: status as found.
+    :param status: status afterwards, as predicted (a plan) or as seen (a proof).
+    :param sockets: the rows that a server's bind would meet.
+    :param refusal: the one that weighs most, None when the wish is met or will be.
+    :param kept: somebody who may stay holds it.
+    """
+
+    wish: Wish
+    before: str
+    status: str
+    bindable: t.Optional[bool]
+    ephemeral: bool
+    sockets: t.Tuple[Socket, ...] = ()
+    holders: t.Tuple[Holder, ...] = ()
+    established: int = 0
+    time_wait: int = 0
+    refusal: t.Optional[Refusal] = None
+    kept: bool = False
+
+    @property
+    def met(self) -> bool:
+        """The port is free for a server, or held by who may hold it."""
+        return self.kept or self.status in (FREE, LINGERING)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decision: per port what is the case, and the steps in order. With a refusal there are no steps."""
+
+    ports: t.Tuple[PortPlan, ...]
+    steps: t.Tuple[Step, ...] = ()
+    warnings: t.Tuple[str, ...] = ()
+
+    @property
+    def refusals(self) -> t.Tuple[Refusal, ...]:
+        """The refusal of each port that has one, final ones first."""
+        found = [port.refusal for port in self.ports if port.refusal is not None]
+        return tuple(sorted(found, key=lambda refusal: refusal.passing))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one step.
+
+    :param result: ``done``, ``failed`` or ``gone`` (it had left by itself, nothing was done).
+    :param acted: something was really done to the system.
+    :param killed: pids that had to be killed.
+    :param dropped: connections that were open when the step began.
+    """
+
+    step: Step
+    result: str
+    acted: bool = False
+    seconds: float = 0.0
+    dropped: int = 0
+    killed: t.Tuple[int, ...] = ()
+    error: t.Optional[Refusal] = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the system looked like after the last step, when ``settle`` was over.
+
+    :param plan: a decision over the new snapshot: its ports are the state after.
+    :param failure: why it is not as wished; None when it is.
+    """
+
+    snapshot: Snapshot
+    plan: Plan
+    failure: t.Optional[Refusal] = None
+
+
+class Eyes(t.Protocol):
+    """What the act and prove stages may ask of the observe stage; the conductor hands it to them."""
+
+    def look(self) -> Snapshot:
+        """A whole new snapshot of the wished ports."""
+
+    def rows(self) -> t.Tuple[Socket, ...]:
+        """Only the socket rows of the wished ports: cheap enough to be asked 20 times a second."""
+
+    def holds(self, pid: int, inodes: t.AbstractSet[int]) -> bool:
+        """Whether this pid has one of these sockets open now."""
+
+    def start_ticks(self, pid: int) -> t.Optional[int]:
+        """Start time of the process that has this pid now; None when there is none."""

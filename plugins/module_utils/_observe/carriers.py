@@ -1,0 +1,164 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which holders may carry the Ansible connection. Private to harbormaster.ports.
+
+Stopping what the task itself hangs on leaves a host half done and out of reach. Ancestry alone does not find it: async
+and sudo detach the module from its connection. So a holder counts as a carrier when it has an established TCP connection and
+
+* it is the sshd of our own session: one of our ancestors, or the owner of the connection that SSH_CONNECTION names in
+  our environment or an ancestor's (async keeps the variable, sudo drops it from us and not from our ancestors);
+* it is the sshd of any session, when our own can't be told: a session that was forwarded a port (``ssh -R``) can be
+  stopped only when it surely is somebody else's;
+* it is an agent that takes tasks from elsewhere: these look the same for everybody;
+* it is the local other end of our own session: a multiplexer or tunnel in front of sshd.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SourceRefused
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import ESTABLISHED, TCP, Process, Socket
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors, netlink, processes, procnet
+
+SSH = frozenset(("sshd", "sshd-session", "sshd-auth", "dropbear", "tinysshd"))
+AGENTS = frozenset(
+    (
+        "amazon-ssm-agent",
+        "cloudflared",
+        "in.rlogind",
+        "in.telnetd",
+        "receptor",
+        "salt-minion",
+        "ssm-agent-worker",
+        "ssm-session-worker",
+        "tailscaled",
+        "telnetd",
+        "teleport",
+        "tsh",
+        "waagent",
+    )
+)
+_COMM_SIZE = 15  # TASK_COMM_LEN of linux/sched.h, without its NUL
+_TCP_ESTABLISHED = 1 << 1  # a bit of the states' numbers in net/tcp_states.h
+
+# client address and port, server address and port; as sshd(8) writes them into SSH_CONNECTION
+Session = t.Tuple[str, int, str, int]
+
+
+def carriers(
+    known: t.Mapping[int, Process],
+    owners: t.Mapping[int, t.Sequence[int]],
+    self_pids: t.AbstractSet[int],
+) -> t.Dict[int, str]:
+    """The holders that may carry our connection, and why, as the end of a sentence that begins with the process.
+
+    :param known: the processes that were found, by pid.
+    :param owners: inode -> pids; these are the holders.
+    :param self_pids: this process and its ancestors.
+    """
+    holders = {pid for pids in owners.values() for pid in pids}
+    ssh = {pid for pid in holders if pid in known and is_one_of(known[pid], SSH)}
+    agents = {pid for pid in holders if pid in known and is_one_of(known[pid], AGENTS)}
+    sessions = _sessions(self_pids)
+    if not ssh and not agents and not any(_is_local(session) for session in sessions):
+        # Nearly always so. What follows reads every connection of the host.
+        return {}
+    rows = {row.inode: row for row in _established() if row.inode}
+    found: t.Dict[int, str] = {}
+    far_ends = {(server, server_port, client, client_port) for client, client_port, server, server_port in sessions}
+    connected = {pid: descriptors.inodes_of(pid) & set(rows) for pid in holders}
+    for pid in agents:
+        if connected[pid]:
+            found[pid] = "is an agent with an open connection, and may be what runs this task"
+    for pid in holders:
+        if any(_ends(rows[inode]) in far_ends for inode in connected[pid]):
+            found[pid] = "is the near end of the SSH connection that runs this task"
+    if ssh:
+        found.update(_ssh_carriers(ssh, connected, rows, sessions, known, self_pids))
+    return found
+
+
+def is_one_of(process: Process, names: t.AbstractSet[str]) -> bool:
+    """Whether a program of one of these names runs in the process, also as a script of an interpreter."""
+    words = [process.name]
+    if process.exe:
+        words.append(_program(process.exe))
+    if process.command:
+        words += [_program(word) for word in process.command.split(None, 3)[:3] if not word.startswith("-")]
+        # a session's title: "sshd: root@pts/0", "sshd-session: root [priv]"
+        words.append(process.command.split(":", 1)[0])
+    return any(word in names for word in words) or any(process.name == name[:_COMM_SIZE] for name in names)
+
+
+def parse_session(value: str) -> t.Optional[Session]:
+    """Understand SSH_CONNECTION: four words; None for anything else (UNKNOWN 65535 ... of a connection without TCP)."""
+    words = value.split()
+    if len(words) != 4 or not (words[1].isdigit() and words[3].isdigit()):
+        return None
+    # link-local addresses carry their interface (fe80::1%eth0), which a row does not
+    return words[0].split("%")[0], int(words[1]), words[2].split("%")[0], int(words[3])
+
+
+def _ssh_carriers(
+    ssh: t.AbstractSet[int],
+    connected: t.Mapping[int, t.AbstractSet[int]],
+    rows: t.Mapping[int, Socket],
+    sessions: t.AbstractSet[Session],
+    known: t.Mapping[int, Process],
+    self_pids: t.AbstractSet[int],
+) -> t.Dict[int, str]:
+    own = {inode for inode, row in rows.items() if _ends(row) in sessions}
+    above = processes.describe(self_pids)
+    for pid in self_pids & set(above):
+        if is_one_of(above[pid], SSH):
+            own |= descriptors.inodes_of(pid) & set(rows)
+    # one session may be two processes, a privileged one and its child, and either may hold the port
+    near = {pid: connected[pid] | _of_relatives(pid, known, rows) for pid in ssh}
+    if own:
+        return {pid: "is the SSH session that runs this task" for pid in ssh if near[pid] & own}
+    return {
+        pid: "is an SSH session with an open connection, and can't be told from the one that runs this task"
+        for pid in ssh
+        if near[pid]
+    }
+
+
+def _of_relatives(pid: int, known: t.Mapping[int, Process], rows: t.Mapping[int, Socket]) -> t.Set[int]:
+    """Connections of the parent, when it is an SSH process itself. Of a child: it has its parent's descriptors."""
+    parent = known.get(known[pid].parent_pid)
+    if parent is None or not is_one_of(parent, SSH):
+        return set()
+    return descriptors.inodes_of(parent.pid) & set(rows)
+
+
+def _sessions(self_pids: t.AbstractSet[int]) -> t.Set[Session]:
+    values = {os.environ.get("SSH_CONNECTION", "")}
+    for pid in self_pids - {os.getpid()}:
+        values.add(processes.read_environment(pid).get(b"SSH_CONNECTION", b"").decode("ascii", "replace"))
+    found = (parse_session(value) for value in values)
+    return {session for session in found if session}
+
+
+def _is_local(session: Session) -> bool:
+    client, _port, server, _port = session
+    return client == server or client == "::1" or client.startswith("127.")
+
+
+def _ends(row: Socket) -> Session:
+    return row.remote_address, row.remote_port, row.address, row.port
+
+
+def _established() -> t.List[Socket]:
+    try:
+        return netlink.dump(None, (TCP,), _TCP_ESTABLISHED)
+    except SourceRefused:
+        return [row for row in procnet.read(None, (TCP,)) if row.state == ESTABLISHED]
+
+
+def _program(path: str) -> str:
+    if path.endswith(" (deleted)"):
+        path = path[: -len(" (deleted)")]
+    return path.rsplit("/", 1)[-1]

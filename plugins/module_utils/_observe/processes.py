@@ -1,0 +1,296 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of a process. Private to harbormaster.ports: not an interface for other collections.
+
+Everything is read below one open /proc/[pid] directory: it stands for the process itself, so a pid that is given to
+somebody else meanwhile answers ESRCH instead of a stranger's data. A process that vanishes is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process, Unit
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import cgroups
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.masking import mask_command
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable
+
+# Longer chains of parents are no real ones; a chain that is read while it changes must not keep us either.
+MAX_ANCESTORS = 128
+# The kernel's limit for arguments is a quarter of the stack limit; what is behind this would be cut anyway.
+_MAX_FILE = 4 << 20
+
+_UID = re.compile(rb"^Uid:\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})$", re.MULTILINE)
+_BTIME = re.compile(rb"^btime (\d{1,20})$", re.MULTILINE)
+
+
+class Stat(t.NamedTuple):
+    """The fields of /proc/[pid]/stat that we use; numbers in proc_pid_stat(5).
+
+    :param start_ticks: field 22, clock ticks since boot.
+    """
+
+    pid: int
+    comm: bytes
+    state: str
+    parent_pid: int
+    session: int
+    start_ticks: int
+
+
+class Status(t.NamedTuple):
+    """The fields of /proc/[pid]/status that we use."""
+
+    real_uid: int
+    effective_uid: int
+
+
+def parse_stat(data: bytes) -> Stat:
+    """Understand /proc/[pid]/stat.
+
+    The name is between the first ``(`` and the last ``)`` and may hold anything, also brackets, blanks and newlines;
+    after it come only a letter and numbers.
+
+    :raises MalformedData: anything else.
+    """
+    start, end = data.find(b" ("), data.rfind(b") ")
+    fields = data[end + 2 :].split()
+    # 4 (parent) is at 1 behind the name, 22 (start time) at 19
+    if start < 1 or end < start or len(fields) < 20 or len(fields[0]) != 1:
+        raise MalformedData("/proc/pid/stat", "not pid (name) letter numbers", data)
+    numbers = (data[:start], fields[1], fields[3], fields[19])
+    if not all(number.isdigit() for number in numbers):
+        raise MalformedData("/proc/pid/stat", "a field is not a number", data)
+    pid, parent, session, ticks = (int(number) for number in numbers)
+    return Stat(pid, data[start + 2 : end], fields[0].decode("ascii", "replace"), parent, session, ticks)
+
+
+def parse_status(data: bytes) -> Status:
+    """Understand /proc/[pid]/status: the ``Uid:`` line has real, effective, saved and file system uid.
+
+    :raises MalformedData: no such line.
+    """
+    found = _UID.search(data)
+    if not found:
+        raise MalformedData("/proc/pid/status", "no Uid line", data)
+    return Status(int(found.group(1)), int(found.group(2)))
+
+
+def parse_command(data: bytes) -> t.Optional[str]:
+    """The masked command line out of /proc/[pid]/cmdline; None when there is none (kernel threads, zombies).
+
+    A program that has rewritten its title leaves one string, padded with NULs to the length of the old one.
+    """
+    data = data.rstrip(b"\0")
+    if not data:
+        return None
+    return mask_command([word.decode("utf-8", "surrogateescape") for word in data.split(b"\0")])
+
+
+def describe(pids: t.Iterable[int]) -> t.Dict[int, Process]:
+    """These processes and all of their ancestors; who has vanished meanwhile is left out.
+
+    Ancestors have name, user and start time; only the asked ones and their direct parents have executable, command line,
+    unit and container too.
+    """
+    look = _Look()
+    asked = set(pids)
+    for pid in asked:
+        look.read(pid, True)
+    for pid in asked & set(look.facts):
+        look.read(look.facts[pid].stat.parent_pid, True)
+    for pid in list(look.facts):
+        for _unused in range(MAX_ANCESTORS):
+            pid = look.facts[pid].stat.parent_pid
+            if pid in look.facts or not look.read(pid, False):
+                break
+    return {pid: look.process(pid) for pid in sorted(look.facts)}
+
+
+def start_ticks(pid: int) -> t.Optional[int]:
+    """Start time (field 22 of /proc/[pid]/stat) of the process that has this pid now; None when there is none."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            return parse_stat(file.read(4096)).start_ticks
+    except OSError:
+        # ENOENT: no such process. ESRCH: it ended while it was read.
+        return None
+
+
+def self_pids() -> t.FrozenSet[int]:
+    """This process and all of its ancestors."""
+    found = {os.getpid()}
+    pid = os.getppid()
+    while pid and pid not in found and len(found) <= MAX_ANCESTORS:
+        found.add(pid)
+        try:
+            with open("/proc/%d/stat" % pid, "rb") as stream:
+                pid = parse_stat(stream.read()).parent_pid
+        except OSError:
+            # gone, or not for our eyes (hidepid): an ancestor nevertheless, but its own parents stay unknown
+            break
+    return frozenset(found)
+
+
+def read_environment(pid: int) -> t.Dict[bytes, bytes]:
+    """The environment that a process was started with; empty when it is gone or may not be looked at."""
+    try:
+        with open("/proc/%d/environ" % pid, "rb") as stream:
+            data = stream.read(_MAX_FILE)
+    except OSError:
+        return {}
+    found = {}
+    for pair in data.split(b"\0"):
+        name, equals, value = pair.partition(b"=")
+        if equals:
+            found[name] = value
+    return found
+
+
+class _Facts(t.NamedTuple):
+    """What was read of one process."""
+
+    stat: Stat
+    uid: int
+    exe: t.Optional[str]
+    command: t.Optional[str]
+    unit: t.Optional[Unit]
+    container: t.Optional[Container]
+
+
+class _Look:
+    """One look at some processes, in which nothing is read twice."""
+
+    def __init__(self) -> None:
+        self.facts: t.Dict[int, _Facts] = {}
+        self._users: t.Dict[int, str] = {}
+        self._boot: t.Optional[float] = None
+        self._root: t.Optional[str] = None
+        self._ticks_a_second = os.sysconf("SC_CLK_TCK")
+
+    def read(self, pid: int, full: bool) -> bool:
+        """Add one process; False when it is not there (any more)."""
+        if pid in self.facts:
+            return True
+        try:
+            directory = os.open("/proc/%d" % pid, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            # gone, pid 0 (the parent of the first process of a namespace), or hidden from us
+            return False
+        try:
+            stat = parse_stat(_content(directory, "stat"))
+            uid = parse_status(_content(directory, "status")).effective_uid
+            exe, command, unit, container = None, None, None, None
+            if full:
+                exe = _exe(directory)
+                command = parse_command(_content(directory, "cmdline"))
+                unit, container = cgroups.parse(_content(directory, "cgroup"), self._own_root())
+        except OSError:
+            # ESRCH: it went away while we read; EACCES: hidepid=1 shows the directory, and nothing in it
+            return False
+        finally:
+            os.close(directory)
+        self.facts[pid] = _Facts(stat, uid, exe, command, unit, container)
+        return True
+
+    def process(self, pid: int) -> Process:
+        """One process that was read, with the chain of parents as far as these were read too."""
+        facts = self.facts[pid]
+        ancestors: t.List[int] = []
+        above = facts.stat.parent_pid
+        while above in self.facts and above not in ancestors and above != pid:
+            ancestors.append(above)
+            above = self.facts[above].stat.parent_pid
+        return Process(
+            pid=pid,
+            name=printable(facts.stat.comm),
+            parent_pid=facts.stat.parent_pid,
+            exe=facts.exe,
+            command=facts.command,
+            uid=facts.uid,
+            user=self._user(facts.uid),
+            started=self._boot_time() + facts.stat.start_ticks / self._ticks_a_second,
+            start_ticks=facts.stat.start_ticks,
+            state=facts.stat.state,
+            ancestors=tuple(ancestors),
+            unit=facts.unit,
+            container=facts.container,
+        )
+
+    def _user(self, uid: int) -> str:
+        if uid not in self._users:
+            self._users[uid] = account(uid)
+        return self._users[uid]
+
+    def _boot_time(self) -> float:
+        if self._boot is None:
+            self._boot = _boot_time()
+        return self._boot
+
+    def _own_root(self) -> str:
+        if self._root is None:
+            try:
+                with open("/proc/1/cgroup", "rb") as stream:
+                    self._root = cgroups.root_of(stream.read())
+            except OSError:
+                # hidepid: paths stay as long as the kernel says them
+                self._root = ""
+        return self._root
+
+
+def _content(directory: int, name: str) -> bytes:
+    """One file of an open /proc/[pid]; empty where this kernel has no such file."""
+    try:
+        handle = os.open(name, os.O_RDONLY, dir_fd=directory)
+    except FileNotFoundError:
+        return b""
+    try:
+        data = os.read(handle, 4096)
+        size = len(data)
+        # a read of /proc may give less than is there; only nothing is the end
+        while data and size < _MAX_FILE:
+            more = os.read(handle, 1 << 16)
+            if not more:
+                break
+            data += more
+            size = len(data)
+        return data
+    finally:
+        os.close(handle)
+
+
+def _exe(directory: int) -> t.Optional[str]:
+    try:
+        return printable(os.readlink(b"exe", dir_fd=directory))
+    except OSError:
+        # ENOENT: a kernel thread or a zombie has none; EACCES: the link of a process that we may not trace
+        return None
+
+
+def account(uid: int) -> str:
+    """Name of an account; its number when it has none."""
+    import pwd
+
+    try:
+        return printable(os.fsencode(pwd.getpwuid(uid).pw_name))
+    except (KeyError, OSError, OverflowError):
+        return str(uid)
+
+
+def _boot_time() -> float:
+    """Seconds since the epoch at which the clock of ``start_ticks`` began."""
+    try:
+        with open("/proc/stat", "rb") as stream:
+            found = _BTIME.search(stream.read())
+    except OSError:
+        found = None
+    if found:
+        return float(int(found.group(1)))
+    # /proc mounted with subset=pid has no stat file
+    import time
+
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)

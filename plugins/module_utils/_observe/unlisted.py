@@ -1,0 +1,160 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sockets that no table lists. Private to harbormaster.ports: not an interface for other collections.
+
+Before Linux 6.8 a TCP socket that is bound and neither listens nor is connected is in no table. Where a bind fails and
+no row explains it, each socket of each process is asked for its name: its descriptor is copied (pidfd_getfd(2), Linux
+5.6) and closed at once. Needs ptrace rights over the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SourceRefused
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.pidfd import open_pidfd
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    BOUND,
+    IPV4,
+    IPV6,
+    TCP,
+    UDP,
+    UNCONN,
+    Socket,
+)
+
+_SYS_PIDFD_GETFD = 438
+
+_TYPES = {TCP: socket.SOCK_STREAM, UDP: socket.SOCK_DGRAM}
+_FAMILIES = {socket.AF_INET: IPV4, socket.AF_INET6: IPV6}
+
+
+def find_bound(
+    port: int, protocol: str, pids: t.Iterable[int], listed: t.Container[int] = ()
+) -> t.Tuple[t.List[Socket], t.Dict[int, t.Tuple[int, ...]]]:
+    """The sockets of these processes that are bound to the port, have no peer and are in no table.
+
+    :param pids: processes to look into; those that have ended or that can't be looked into are passed over.
+    :param listed: inodes of sockets that are known already: these are not copied.
+    :returns: the sockets, and inode -> pids that have it open, lowest first.
+    :raises SourceRefused: this kernel or sandbox has no pidfd_getfd.
+    """
+    rows: t.Dict[int, Socket] = {}
+    owners: t.Dict[int, t.Set[int]] = {}
+    dull: t.Set[int] = set()
+    for pid in sorted(set(pids)):
+        unknown = []
+        for number, inode in _sockets(pid):
+            if inode in rows:
+                owners[inode].add(pid)
+            elif inode not in listed and inode not in dull:
+                unknown.append((number, inode))
+        for inode, row in _ask(pid, unknown, port, protocol):
+            if row is None:
+                dull.add(inode)
+            else:
+                rows[inode] = row
+                owners[inode] = {pid}
+    return list(rows.values()), {inode: tuple(sorted(sharers)) for inode, sharers in owners.items()}
+
+
+def _sockets(pid: int) -> t.Iterator[t.Tuple[int, int]]:
+    """(descriptor, inode) of the process's sockets."""
+    directory = "/proc/%d/fd" % pid
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        # It has ended, or does not show its descriptors to us.
+        return
+    for name in names:
+        try:
+            target = os.readlink("%s/%s" % (directory, name))
+        except OSError:
+            # Closed meanwhile, or not shown.
+            continue
+        if target.startswith("socket:[") and target[8:-1].isdigit():
+            yield int(name), int(target[8:-1])
+
+
+def _ask(
+    pid: int, descriptors: t.Sequence[t.Tuple[int, int]], port: int, protocol: str
+) -> t.Iterator[t.Tuple[int, t.Optional[Socket]]]:
+    """(inode, row) of these descriptors of a process; None for a row of no interest, nothing for what can't be asked."""
+    if not descriptors:
+        return
+    try:
+        pidfd = open_pidfd(pid)
+    except ProcessLookupError:
+        return
+    if pidfd is None:
+        raise SourceRefused("pidfd_getfd", "no pidfd_open here")
+    try:
+        for number, inode in descriptors:
+            try:
+                descriptor = _getfd(pidfd, number)
+            except OSError as error:
+                if error.errno == errno.ENOSYS:
+                    raise SourceRefused("pidfd_getfd", os.strerror(errno.ENOSYS)) from error
+                # EBADF: closed meanwhile. ESRCH: ended. EPERM: no ptrace rights. EMFILE: at our limit.
+                continue
+            try:
+                # The process may have opened something else under this number since it was listed.
+                if os.fstat(descriptor).st_ino == inode:
+                    yield inode, _row(descriptor, inode, port, protocol)
+            except OSError:
+                # It changed while it was asked, or is a socket of a kind that has no such name.
+                continue
+            finally:
+                os.close(descriptor)
+    finally:
+        os.close(pidfd)
+
+
+def _row(descriptor: int, inode: int, port: int, protocol: str) -> t.Optional[Socket]:
+    # Detached on every way out: closing is the caller's. Only read: file status flags and options are shared with
+    # the socket's owner.
+    view = socket.socket(fileno=descriptor)
+    try:
+        family = _FAMILIES.get(view.family)
+        if family is None or view.type != _TYPES[protocol] or view.getsockname()[1] != port:
+            return None
+        if protocol == TCP and view.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return None
+        if _connected(view):
+            return None
+        v6only = None
+        if family == IPV6:
+            v6only = bool(view.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+        address = view.getsockname()[0].partition("%")[0]
+        if address.startswith("::ffff:") and "." in address:
+            address = address[7:]
+        # The owner of the inode is the uid that the tables show.
+        uid = os.fstat(descriptor).st_uid
+        return Socket(protocol, family, address, port, BOUND if protocol == TCP else UNCONN, "", 0, uid, inode, v6only)
+    finally:
+        view.detach()
+
+
+def _connected(view: socket.socket) -> bool:
+    try:
+        view.getpeername()
+    except OSError as error:
+        if error.errno == errno.ENOTCONN:
+            return False
+        raise
+    return True
+
+
+def _getfd(pidfd: int, number: int) -> int:
+    """A copy of another process's descriptor. It is closed on exec by itself."""
+    import ctypes  # not on the common path: it costs 10 ms
+
+    answer = ctypes.CDLL(None, use_errno=True).syscall(_SYS_PIDFD_GETFD, pidfd, number, 0)
+    if answer < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(answer)

@@ -1,0 +1,141 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The proof: look again, watch that nothing takes a freed port back, bind it once. Private to harbormaster.ports.
+
+Only what this stage has seen counts as success.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.pidfd import Waker
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    BOUND,
+    LEFTOVER,
+    LISTEN,
+    UDP,
+    Eyes,
+    Holder,
+    Outcome,
+    Plan,
+    PortPlan,
+    Process,
+    Proof,
+    Refusal,
+    Snapshot,
+    Socket,
+)
+
+# After a signal a supervisor needs time to notice; one took a port back after 1.06 s.
+SETTLE_AFTER_SIGNAL = 3.0
+SETTLE_AFTER_MANAGER = 1.0
+
+Judge = t.Callable[[Snapshot], Plan]
+Guess = t.Callable[[Process], t.Optional[str]]
+
+
+def settle_seconds(wanted: t.Optional[float], outcomes: t.Iterable[Outcome]) -> float:
+    """How long the freed ports are watched: not at all when nothing was stopped."""
+    stopped = [outcome for outcome in outcomes if outcome.acted and outcome.step.actuator != "destroy"]
+    if not stopped:
+        return 0.0
+    if wanted is not None:
+        return wanted
+    if any(outcome.step.actuator == "signal" for outcome in stopped):
+        return SETTLE_AFTER_SIGNAL
+    return SETTLE_AFTER_MANAGER
+
+
+def prove(eyes: Eyes, judge: Judge, outcomes: t.Sequence[Outcome], settle: float, until: float, guess: Guess) -> Proof:
+    """Say what the ports are like now, and whether that is what was wished.
+
+    :param eyes: the observe stage; its snapshots carry the answers of the bind probe.
+    :param judge: the decide stage with the wishes of the task.
+    :param outcomes: what was done; a port held again by somebody else afterwards was taken back.
+    :param settle: seconds in which nothing may take a port.
+    :param until: monotonic time up to which leftovers of the stopped holders may still go away.
+    :param guess: name of the supervisor that a process looks like, None for no such.
+    """
+    began = time.monotonic()
+    settled = began + settle
+    judged: t.FrozenSet[t.Any] = frozenset()
+    with Waker() as waker:
+        while True:
+            takers = _takers(eyes.rows())
+            now = time.monotonic()
+            if takers <= judged and now < settled:
+                waker.sleep(settled)
+                continue
+            snapshot = eyes.look()
+            plan = judge(snapshot)
+            unmet = [port for port in plan.ports if not _met(port)]
+            if not unmet and now >= settled:
+                return Proof(snapshot, plan)
+            if unmet and not (now < until and all(_only_leftovers(port) for port in unmet)):
+                return Proof(snapshot, plan, _why(snapshot, unmet[0], outcomes, now - began, guess))
+            judged = takers
+            for _turn in range(5 if unmet else 1):
+                waker.sleep(until if unmet else settled)
+
+
+def _takers(rows: t.Iterable[Socket]) -> t.FrozenSet[t.Tuple[str, int, str, int, str]]:
+    """What tells one holding socket from another."""
+    return frozenset(
+        (row.protocol, row.port, row.address, row.inode, row.state)
+        for row in rows
+        if row.protocol == UDP or row.state in (LISTEN, BOUND)
+    )
+
+
+def _met(port: PortPlan) -> bool:
+    """Free, lingering, or held only by those who may stay. The plan's own predictions don't count here."""
+    if any(holder.stoppable or holder.outcome == "refused" for holder in port.holders):
+        return False
+    return port.met
+
+
+def _only_leftovers(port: PortPlan) -> bool:
+    return all(holder.kind == LEFTOVER for holder in port.holders)
+
+
+def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seconds: float, guess: Guess) -> Refusal:
+    """Name who holds an unmet port: one that did not go, or a new one, with its parent and the likely supervisor."""
+    culprit = next((holder for holder in port.holders if holder.outcome != "kept"), None)
+    if culprit is None or not culprit.pids:
+        if port.refusal is not None:
+            return port.refusal
+        return Refusal("still_held", "%s still can't be bound" % port.wish.label, "look again with state: present")
+    old = {
+        (target.pid, target.start_ticks) for outcome in outcomes for target in outcome.step.roots + outcome.step.members
+    }
+    process = snapshot.processes[culprit.pids[0]]
+    if (process.pid, process.start_ticks) in old or not any(outcome.acted for outcome in outcomes):
+        return port.refusal or Refusal(
+            "still_held",
+            "%s still holds %s" % (_named(process), port.wish.label),
+            "give it more time with grace_period, or allow KILL with force: true",
+        )
+    return _respawned(snapshot, port, culprit, process, seconds, guess)
+
+
+def _respawned(
+    snapshot: Snapshot, port: PortPlan, culprit: Holder, process: Process, seconds: float, guess: Guess
+) -> Refusal:
+    parent = snapshot.processes.get(process.parent_pid)
+    grandparent = snapshot.processes.get(parent.parent_pid) if parent else None
+    suspects = [(one, guess(one)) for one in (parent, grandparent) if one is not None and one.pid > 1]
+    named = next(("%s (%s)" % (_named(one), what) for one, what in suspects if what), None)
+    if process.unit and named is None:
+        named = process.unit.name
+    text = "%s was freed, and taken again within %.1f s by %s" % (port.wish.label, seconds, _named(process))
+    if parent is not None:
+        text += ", whose parent is %s" % _named(parent)
+    text += "; likely supervisor: %s" % (named or "unknown")
+    return Refusal("respawned", text, "stop what starts it, then run the task again; nothing was killed twice")
+
+
+def _named(process: Process) -> str:
+    return "%s (pid %d)" % (process.name, process.pid)

@@ -1,0 +1,219 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a Story to the result that the user gets: the keys of the module's documentation. Private to harbormaster.ports."""
+
+from __future__ import annotations
+
+import socket
+import time
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils import _words
+from ansible_collections.harbormaster.ports.plugins.module_utils._conductor import Story
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    Holder,
+    Outcome,
+    PortPlan,
+    Process,
+    Refusal,
+    Snapshot,
+    Socket,
+    Step,
+)
+
+
+def result(story: Story, now: float) -> t.Dict[str, t.Any]:
+    """Every result key; the same ones in success, failure and check mode.
+
+    :param now: seconds since the epoch, for ages.
+    """
+    after = _after(story)
+    answer: t.Dict[str, t.Any] = {
+        "changed": bool(story.plan.steps and not story.failure)
+        if story.check_mode
+        else any(o.acted for o in story.outcomes),
+        "free": all(port.met for port in after),
+        "msg": _words.message(story, after, now),
+        "ports": [_port(story, port) for port in after],
+        "owners": _owners(story, now),
+        "actions": _actions(story),
+        "elapsed": round(story.elapsed, 3),
+    }
+    if story.failure is not None:
+        answer["reason"] = story.failure.code
+    return answer
+
+
+def diff(story: Story) -> t.Dict[str, str]:
+    """What ``--diff`` shows: one line a port, before and after."""
+    after = _after(story)
+    before = ["%s %s%s" % (port.wish.label, port.before, _names(port)) for port in after]
+    now = [
+        "%s %s%s" % (port.wish.label, port.status, _names(port) if port.status == port.before else "") for port in after
+    ]
+    return {"before": "".join(line + "\n" for line in before), "after": "".join(line + "\n" for line in now)}
+
+
+def _names(port: PortPlan) -> str:
+    names = sorted({holder.name for holder in port.holders if holder.name})
+    return " by " + ", ".join(names) if names else ""
+
+
+def _after(story: Story) -> t.Tuple[PortPlan, ...]:
+    """The ports with what was found before, what became of each holder, and the state after."""
+    if story.proof is None:
+        return story.plan.ports
+    results = {target: outcome for outcome in story.outcomes for target in outcome.step.roots}
+    rows = {row: outcome for outcome in story.outcomes for row in outcome.step.sockets if not outcome.step.roots}
+    return tuple(
+        PortPlan(
+            wish=planned.wish,
+            before=planned.before,
+            status=proven.before,
+            bindable=proven.bindable,
+            ephemeral=planned.ephemeral,
+            sockets=planned.sockets,
+            holders=tuple(_with_outcome(story, holder, results, rows) for holder in planned.holders)
+            + tuple(holder for holder in proven.holders if _is_new(story, holder, planned)),
+            established=planned.established,
+            time_wait=planned.time_wait,
+            refusal=story.failure if story.failure and not proven.met else None,
+            kept=proven.kept,
+        )
+        for planned, proven in zip(story.plan.ports, story.proof.plan.ports)
+    )
+
+
+def _with_outcome(
+    story: Story, holder: Holder, results: t.Mapping[t.Any, Outcome], rows: t.Mapping[Socket, Outcome]
+) -> Holder:
+    if not holder.stoppable:
+        return holder
+    pid = holder.pids[0] if holder.pids else None
+    outcome = next((found for target, found in results.items() if target.pid == pid), None)
+    if outcome is None or not outcome.step.roots:
+        outcome = next((rows[row] for row in holder.sockets if row in rows), outcome)
+    if outcome is None:
+        return Holder(holder.kind, holder.name, holder.pids, holder.sockets, True, "none")
+    word = {"done": "stopped", "gone": "gone"}.get(outcome.result, "none")
+    return Holder(holder.kind, holder.name, holder.pids, holder.sockets, True, word, outcome.error)
+
+
+def _is_new(story: Story, holder: Holder, planned: PortPlan) -> bool:
+    """A holder of the look afterwards that the plan did not know."""
+    if not holder.pids:
+        return False
+    return not any(set(holder.pids) & set(old.pids) for old in planned.holders)
+
+
+def _port(story: Story, port: PortPlan) -> t.Dict[str, t.Any]:
+    return {
+        "port": port.wish.port,
+        "protocol": port.wish.protocol,
+        "address": port.wish.address,
+        "port_name": _service_name(port.wish.port, port.wish.protocol),
+        "before": port.before,
+        "status": port.status,
+        "bindable": port.bindable,
+        "ephemeral": port.ephemeral,
+        "sockets": [_socket(story, row) for row in port.sockets],
+        "holders": [_holder(story, holder) for holder in port.holders],
+        "connections": {"established": port.established, "time_wait": port.time_wait},
+        "blocked_by": _refusal(port.refusal),
+    }
+
+
+def _socket(story: Story, row: Socket) -> t.Dict[str, t.Any]:
+    return {
+        "address": row.address,
+        "family": row.family,
+        "state": row.state,
+        "user": _words.account(row.uid),
+        "inode": row.inode if row.inode > 0 else None,
+    }
+
+
+def _holder(story: Story, holder: Holder) -> t.Dict[str, t.Any]:
+    return {
+        "kind": holder.kind,
+        "name": holder.name or None,
+        "pids": list(holder.pids),
+        "stoppable": holder.stoppable,
+        "outcome": holder.outcome,
+        "code": holder.refusal.code if holder.refusal else None,
+        "reason": holder.refusal.reason if holder.refusal else None,
+        "remedy": holder.refusal.remedy if holder.refusal else None,
+    }
+
+
+def _refusal(refusal: t.Optional[Refusal]) -> t.Optional[t.Dict[str, t.Any]]:
+    if refusal is None:
+        return None
+    return {"code": refusal.code, "reason": refusal.reason, "remedy": refusal.remedy, "passing": refusal.passing}
+
+
+def _owners(story: Story, now: float) -> t.List[t.Dict[str, t.Any]]:
+    """One entry for each process that was found, the ones that came later too."""
+    seen: t.Dict[t.Tuple[int, int], t.Tuple[Process, t.Dict[str, None]]] = {}
+    looks: t.List[t.Tuple[Snapshot, t.Tuple[PortPlan, ...]]] = [(story.snapshot, story.plan.ports)]
+    if story.proof is not None:
+        looks.append((story.proof.snapshot, story.proof.plan.ports))
+    for snapshot, ports in looks:
+        for port in ports:
+            for pid in sorted({pid for holder in port.holders for pid in holder.pids}):
+                process = snapshot.processes[pid]
+                held = seen.setdefault((pid, process.start_ticks), (process, {}))[1]
+                held["%d/%s" % (port.wish.port, port.wish.protocol)] = None
+    return [_owner(process, list(held), now) for process, held in seen.values()]
+
+
+def _owner(process: Process, ports: t.List[str], now: float) -> t.Dict[str, t.Any]:
+    container = process.container
+    return {
+        "pid": process.pid,
+        "name": process.name,
+        "exe": process.exe,
+        "command": process.command,
+        "user": process.user,
+        "started": _iso(process.started),
+        "age_seconds": None if process.started is None else max(0, int(now - process.started)),
+        "parent_pid": process.parent_pid,
+        "service": process.unit.name if process.unit else None,
+        "container": {"engine": container.engine, "id": container.id, "name": container.name or None}
+        if container
+        else None,
+        "ports": ports,
+    }
+
+
+def _actions(story: Story) -> t.List[t.Dict[str, t.Any]]:
+    if story.check_mode or (not story.outcomes and story.failure is None):
+        return [_action(step, "predicted", 0.0, 0) for step in story.plan.steps]
+    return [_action(o.step, o.result, o.seconds, o.dropped) for o in story.outcomes if o.result != "gone"]
+
+
+def _action(step: Step, outcome: str, seconds: float, dropped: int) -> t.Dict[str, t.Any]:
+    return {
+        "action": step.action,
+        "target": step.target,
+        "ports": list(step.ports),
+        "also_frees": list(step.also_frees),
+        "also_stops": list(step.also_stops),
+        "returns_at_boot": step.returns_at_boot,
+        "dropped": dropped,
+        "result": outcome,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _iso(started: t.Optional[float]) -> t.Optional[str]:
+    return None if started is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started))
+
+
+def _service_name(port: int, protocol: str) -> t.Optional[str]:
+    try:
+        return socket.getservbyport(port, protocol)
+    except OSError:
+        # Not in /etc/services.
+        return None

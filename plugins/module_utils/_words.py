@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one line for people, and the words in it. Private to harbormaster.ports."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._conductor import Story
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    FREE,
+    LINGERING,
+    Holder,
+    Outcome,
+    PortPlan,
+    Snapshot,
+)
+
+# A line for people: more ports than this are counted.
+MOST_NAMED = 8
+
+
+def message(story: Story, ports: t.Sequence[PortPlan], now: float) -> str:
+    """What was found, what was done and how it was proven; on a failure first of all what is wrong.
+
+    :param ports: the ports with the state after.
+    """
+    if not ports:
+        return "nothing was asked for: the plan is empty"
+    if story.failure is not None:
+        return _failed(story, ports)
+    if story.policy.state == "free":
+        return _freed(story, ports)
+    return _listed([_found(story.snapshot, port, now) for port in ports if port.status != FREE], ports)
+
+
+def duration(seconds: float) -> str:
+    """``3 h 12 min``: the two largest units."""
+    left = int(max(seconds, 0))
+    parts: t.List[str] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if left >= size or (unit == "s" and not parts):
+            parts.append("%d %s" % (left // size, unit))
+            left %= size
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def account(uid: t.Optional[int]) -> t.Optional[str]:
+    """The name of a numeric user; the number where it has none; None for None."""
+    if uid is None:
+        return None
+    try:
+        import pwd  # here: Windows has none, and reports without sockets don't need it
+
+        return pwd.getpwuid(uid).pw_name
+    except (ImportError, KeyError):
+        return str(uid)
+
+
+def _found(snapshot: Snapshot, port: PortPlan, now: float) -> str:
+    label = "port %s: " % port.wish.label
+    if port.status == LINGERING:
+        return label + "nobody listens; %s, a server can bind it" % _rest_of(port)
+    if not port.holders:
+        return label + port.status
+    who = [_aged(snapshot, holder, now) for holder in port.holders]
+    return label + "held by " + _and(who)
+
+
+def _rest_of(port: PortPlan) -> str:
+    return "%d old or outgoing connections are left" % len(port.sockets)
+
+
+def _aged(snapshot: Snapshot, holder: Holder, now: float) -> str:
+    process = holders.main_process(snapshot, holder)
+    who = holders.describe(snapshot, holder)
+    if holder.kind == "connection":
+        who = "an outgoing connection of " + who
+    if len(holder.pids) > 1:
+        who += " and %d more processes that share its socket" % (len(holder.pids) - 1)
+    if process is not None and process.started is not None:
+        who += " for " + duration(now - process.started)
+    elif process is None and not holder.pids and holder.kind == "unknown" and not holder.sockets:
+        who = "something that no socket table shows: it can't be bound"
+    elif holder.kind == "unknown" and snapshot.blind:
+        who += " (%s)" % "; ".join(blind.text for blind in snapshot.blind)
+    return who
+
+
+def _listed(sentences: t.Sequence[str], ports: t.Sequence[PortPlan]) -> str:
+    free = [port for port in ports if port.status == FREE]
+    parts = list(sentences[:MOST_NAMED])
+    if len(sentences) > MOST_NAMED:
+        parts.append("%d more are in ports" % (len(sentences) - MOST_NAMED))
+    if free:
+        labels = [port.wish.label for port in free]
+        parts.append("free: %s" % ", ".join(labels) if len(labels) <= MOST_NAMED else "%d ports free" % len(labels))
+    return "; ".join(parts)
+
+
+def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
+    kept = ["kept %s on %s" % (h.name, p.wish.label) for p in ports for h in p.holders if h.outcome == "kept"]
+    if story.check_mode and story.plan.steps:
+        would = [
+            "would %s to free %s" % (_verb(step.action, step.target, step.signal), _and(step.ports))
+            for step in story.plan.steps
+        ]
+        return _listed(would + kept, [])
+    if not story.outcomes:
+        already = [port.wish.label for port in ports if port.status in (FREE, LINGERING)]
+        text = "nothing to do"
+        if already:
+            named = ", ".join(already) if len(already) <= MOST_NAMED else "%d ports" % len(already)
+            text = "%s free already" % named
+        return "; ".join([text] + kept[:MOST_NAMED])
+    done = [_did(outcome) for outcome in story.outcomes]
+    labels = [port.wish.label for port in ports if port.status in (FREE, LINGERING)]
+    named = ", ".join(labels) if len(labels) <= MOST_NAMED else "%d ports" % len(labels)
+    bound = [port for port in ports if port.bindable]
+    proof = "and a bind worked" if bound else "a bind could not be tried with these rights"
+    return "; ".join(done[:MOST_NAMED] + kept[:MOST_NAMED] + ["%s free: nothing took it back, %s" % (named, proof)])
+
+
+def _did(outcome: Outcome) -> str:
+    step = outcome.step
+    if outcome.result == "gone":
+        return "%s left by itself" % step.target
+    text = ("closed the %s" if step.action == "close_socket" else "stopped %s with " + step.signal) % step.target
+    if outcome.killed:
+        text += " and, after %g s, KILL to pid %s" % (step.grace, ", ".join(map(str, outcome.killed)))
+    if outcome.dropped:
+        text += ", which dropped %d connections" % outcome.dropped
+    return text
+
+
+def _verb(action: str, target: str, signal: str) -> str:
+    return "close the %s" % target if action == "close_socket" else "stop %s with %s" % (target, signal)
+
+
+def _failed(story: Story, ports: t.Sequence[PortPlan]) -> str:
+    failure = story.failure
+    if failure is None:
+        return ""
+    if story.outcomes:
+        done = [_did(outcome) for outcome in story.outcomes if outcome.result != "failed"]
+        return "; ".join(["%s: %s" % (failure.reason, failure.remedy)] + done)
+    sentences: t.Dict[str, None] = {}
+    for port in ports:
+        if port.refusal is not None and not any(holder.refusal for holder in port.holders):
+            sentences["%s: %s (%s)" % (port.wish.label, port.refusal.reason, port.refusal.remedy)] = None
+        for holder in port.holders:
+            if holder.refusal is not None:
+                sentences["%s: %s (%s)" % (port.wish.label, holder.refusal.reason, holder.refusal.remedy)] = None
+            elif holder.stoppable:
+                who = holders.describe(story.snapshot, holder)
+                sentences["%s: %s would have been stopped" % (port.wish.label, who)] = None
+    begin = "nothing was stopped: " if story.policy.state == "free" else ""
+    return begin + _listed(list(sentences), [])
+
+
+def _and(words: t.Sequence[str]) -> str:
+    return " and ".join(words) if len(words) < 3 else ", ".join(words[:-1]) + " and " + words[-1]

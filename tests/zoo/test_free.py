@@ -1,0 +1,267 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Freeing: the port is free, the holders are gone, everybody else lives. And check mode said so before."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from zoo import harness
+from zoo.bestiary import ANIMALS, Animal
+
+
+def outcomes(result: harness.Result, port: int, protocol: str = "tcp") -> list[tuple[str, str]]:
+    return [(found["kind"], found["outcome"]) for found in result.port(port, protocol)["holders"]]
+
+
+@pytest.mark.parametrize("animal", ANIMALS, ids=lambda animal: animal.name)
+def test_check_mode_predicts_and_the_real_run_frees(zoo, animal: Animal) -> None:
+    holder = zoo.keep(animal)
+    predicted = zoo.free([holder.port], check=True, **animal.ask)
+    assert set(holder.living()) >= set(holder.owners) | set(holder.others), "check mode touches nobody"
+    real = zoo.free([holder.port], **animal.ask)
+    assert predicted.comparable() == real.comparable()
+    assert predicted.failed == real.failed
+    assert all(action["result"] == "predicted" for action in predicted["actions"])
+
+    for protocol in animal.rows:
+        assert real.port(holder.port, protocol)["status"] == animal.after
+        assert real.port(holder.port, protocol)["before"] == animal.before
+    if animal.code is not None:
+        assert real.failed and real["changed"] is False and real["actions"] == []
+        assert real.port(holder.port, animal.rows[0])["blocked_by"]["code"] == animal.code
+        assert set(holder.living()) >= set(holder.owners)
+        return
+    assert not real.failed, real["msg"]
+    assert real["free"] is True
+    assert real["changed"] is (animal.kind is not None)
+    assert not [row for row in harness.table(holder.port) if row[2]]
+    assert harness.wait_gone([] if animal.survives else holder.owners) == []
+    if animal.survives:
+        assert holder.living(holder.owners) == holder.owners
+    assert holder.living(holder.others) == holder.others
+
+    again = zoo.free([holder.port], **animal.ask)
+    assert (again["changed"], again.failed, again["actions"]) == (False, False, [])
+
+
+def test_clients_of_the_port_survive(zoo) -> None:
+    server = zoo.start("tcp4", accept=True)
+    crowd = zoo.start("clients", server.port, number=4)
+    predicted = zoo.free([server.port], check=True)
+    real = zoo.free([server.port])
+    assert not real.failed, real["msg"]
+    assert predicted.comparable() == real.comparable()
+    assert harness.wait_gone(server.owners) == []
+    assert crowd.living() == list(crowd.identities)
+    assert real.port(server.port)["status"] in ("free", "lingering")
+
+
+def test_clients_and_workers_of_a_dual_stack_server(zoo) -> None:
+    server = zoo.start("dual_stack", accept=True)
+    crowds = [zoo.start("clients", server.port), zoo.start("clients", server.port, address="::1")]
+    real = zoo.free([server.port])
+    assert not real.failed, real["msg"]
+    assert harness.wait_gone(server.owners) == []
+    assert all(len(crowd.living()) == 4 for crowd in crowds)
+
+
+def test_same_port_at_another_address_survives(zoo) -> None:
+    port = zoo.port()
+    asked = zoo.start("tcp4", port, address="127.0.0.2")
+    neighbour = zoo.start("tcp4", port, address="127.0.0.3")
+    six = zoo.start("tcp6", port)
+    real = zoo.free([port], address="127.0.0.2", protocol="tcp")
+    assert not real.failed, real["msg"]
+    assert harness.wait_gone(asked.owners) == []
+    assert neighbour.living() and six.living()
+
+
+def test_parent_shell_survives(zoo) -> None:
+    """The shell that started the holder is not the holder."""
+    holder = zoo.start("inherited_parent_lives", comm="deploy.sh")
+    real = zoo.free([holder.port])
+    assert not real.failed, real["msg"]
+    assert holder.living() == holder.others
+
+
+def test_similar_name_is_not_the_name(zoo) -> None:
+    """``stop_only: myapp`` stops myapp; myapp2, my and myapp-x are others."""
+    first = zoo.port(4)
+    names = ("myapp", "myapp2", "my", "myapp-x")
+    holders = [zoo.start("tcp4", first + step, comm=name) for step, name in enumerate(names)]
+    refused = zoo.free(["%d-%d" % (first, first + 3)], stop_only=["myapp"])
+    assert refused.failed and refused["changed"] is False
+    assert all(holder.living() for holder in holders), "all or nothing"
+    assert {entry["blocked_by"]["code"] for entry in refused["ports"] if entry["blocked_by"]} == {"owner_mismatch"}
+    real = zoo.free(["%d-%d" % (first, first + 3)], stop_only=["myapp"], keep=["*"])
+    assert not real.failed, real["msg"]
+    assert harness.wait_gone(holders[0].owners) == []
+    assert all(holder.living() for holder in holders[1:])
+    assert [outcomes(real, first + step)[0][1] for step in range(4)] == ["stopped", "kept", "kept", "kept"]
+
+
+def test_exe_name_counts_whole(zoo, work) -> None:
+    """A program is known by the name of its file, too, and by its whole path."""
+    import shutil
+
+    port = zoo.port()
+    program = work / "harbour"
+    if not program.exists():
+        shutil.copy(os.path.realpath(zoo.module.python), program)
+    holder = zoo.start("tcp4", port, executable=str(program), comm="other")
+    if os.readlink("/proc/%d/exe" % holder.pid) != str(program):
+        pytest.fail("the copy does not run as itself")
+    assert zoo.free([port], stop_only=["harbou"]).failed
+    assert zoo.free([port], stop_only=["/bin/harbour"]).failed
+    assert holder.living()
+    assert not zoo.free([port], stop_only=["*/harbour"]).failed
+    assert harness.wait_gone(holder.owners) == []
+
+
+def test_two_holders_of_which_one_is_protected(zoo) -> None:
+    port = zoo.port()
+    first = zoo.start("tcp4", port, reuseport=True, comm="sshd")
+    second = zoo.start("tcp4", port, reuseport=True, comm="webapp")
+    predicted = zoo.free([port], check=True)
+    real = zoo.free([port])
+    assert predicted.comparable() == real.comparable()
+    assert real.failed and real["changed"] is False and real["actions"] == []
+    assert real.port(port)["blocked_by"]["code"] == "protected_process"
+    assert first.living() and second.living()
+
+
+def test_protect_option_guards_all_asked_ports(zoo) -> None:
+    """All or nothing over all ports of the task."""
+    plain, guarded = zoo.start("tcp4", comm="webapp"), zoo.start("tcp4", comm="ledger")
+    real = zoo.free([plain.port, guarded.port], protect=["ledger"])
+    assert real.failed and real["changed"] is False
+    assert plain.living() and guarded.living()
+    assert real.port(guarded.port)["blocked_by"]["code"] == "protected_process"
+    freed = zoo.free([plain.port, guarded.port], protect=["ledge", "edger", "ledger2"])
+    assert not freed.failed, freed["msg"]
+    assert harness.wait_gone(plain.owners + guarded.owners) == []
+
+
+def test_unprotect_takes_a_default_name_off(zoo) -> None:
+    holder = zoo.start("tcp4", comm="dropbear")
+    assert zoo.free([holder.port]).failed
+    assert holder.living()
+    assert not zoo.free([holder.port], unprotect=["dropbear"]).failed
+
+
+def test_user_narrows(zoo) -> None:
+    holder = zoo.start("tcp4")
+    real = zoo.free([holder.port], user=["nobody"])
+    assert real.failed and real.port(holder.port)["blocked_by"]["code"] == "user_mismatch"
+    assert holder.living()
+
+
+def test_method_none_waits_and_stops_nothing(zoo) -> None:
+    holder = zoo.start("tcp4")
+    real = zoo.free([holder.port], method="none", timeout=0.3)
+    assert real.failed and real.port(holder.port)["blocked_by"]["code"] == "still_held"
+    assert real.seconds > 0.3
+    assert holder.living()
+
+
+def test_own_ancestor_is_never_stopped(zoo) -> None:
+    """The port is held by the process that runs these tests: the module's parent."""
+    import socket
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", zoo.port()))
+        sock.listen(1)
+        port = sock.getsockname()[1]
+        for unprotect in ([], ["*"]):
+            real = zoo.free([port], unprotect=unprotect)
+            assert real.failed
+            assert real.port(port)["blocked_by"]["code"] == "own_ancestor"
+            assert os.getpid() in real.pids()
+
+
+def test_free_returns_soon_after_the_exit(zoo) -> None:
+    """No fixed sleeps: the run is as long as the module's start plus the holder's 0.6 s, not a second more."""
+    quick = zoo.start("tcp4")
+    base = zoo.free([quick.port])["elapsed"]
+    slow = zoo.start("slow", delay=0.6)
+    took = zoo.free([slow.port])["elapsed"]
+    assert 0.55 < took < base + 1.1
+
+
+def test_connection_without_close_blocking_is_passing(zoo) -> None:
+    holder = zoo.start("outgoing", 0)
+    real = zoo.free([holder.port])
+    assert real.failed and real["changed"] is False
+    blocked = real.port(holder.port)["blocked_by"]
+    assert (blocked["code"], blocked["passing"]) == ("connection", True)
+    assert holder.living() == list(holder.identities)
+
+
+def test_timeout_waits_for_a_connection_to_end(zoo) -> None:
+    import threading
+
+    holder = zoo.start("outgoing", 0)
+    timer = threading.Timer(0.8, holder.tell, ("exit",))
+    timer.start()
+    real = zoo.free([holder.port], timeout=20)
+    timer.join()
+    # The side that closed first keeps the port in TIME_WAIT or FIN_WAIT without SO_REUSEADDR: passing, too.
+    assert real["changed"] is False
+    assert real["actions"] == []
+    assert real["elapsed"] >= 0.5
+
+
+def test_explicitly_bound_connection_stays_bound_and_it_is_said(zoo) -> None:
+    holder = zoo.start("outgoing_bound")
+    real = zoo.free([holder.port], close_blocking=True)
+    assert real.failed, "SOCK_DESTROY leaves an explicitly bound socket bound"
+    assert real["changed"] is True
+    assert real.port(holder.port)["status"] == "held"
+    assert holder.living(holder.owners) == holder.owners
+
+
+def test_present_never_waits_without_owner(zoo) -> None:
+    holder = zoo.start("tcp4")
+    began = time.monotonic()
+    assert not zoo.run(port=[holder.port], timeout=30).failed
+    assert time.monotonic() - began < 10
+
+
+def test_owner_waits_until_the_right_one_holds_it(zoo) -> None:
+    import threading
+
+    port = zoo.port()
+    late = threading.Timer(0.7, zoo.start, ("tcp4", port), {"comm": "nginx"})
+    late.start()
+    try:
+        result = zoo.run(port=["%d/tcp" % port], owner=["nginx"], timeout=15)
+    finally:
+        late.join()
+    assert not result.failed, result["msg"]
+    assert 0.3 < result["elapsed"] < 10
+    wrong = zoo.run(port=["%d/tcp" % port], owner=["ngin"])
+    assert wrong.failed and wrong.port(port)["blocked_by"]["code"] == "owner_mismatch"
+
+
+def test_owner_of_a_free_port_is_a_failure(zoo) -> None:
+    port = zoo.port()
+    result = zoo.run(port=["%d/tcp" % port], owner=["*"])
+    assert result.failed and result["changed"] is False
+    assert result.port(port)["blocked_by"]["code"] == "not_held"
+
+
+def test_plan_is_judged_together(zoo) -> None:
+    java, other = zoo.start("tcp4", comm="java"), zoo.start("tcp4", comm="cobol")
+    plan = [{"port": str(java.port), "stop_only": ["java"]}, {"port": str(other.port), "stop_only": ["java"]}]
+    real = zoo.run(plan=plan, state="free", settle=0)
+    assert real.failed and real["changed"] is False
+    assert java.living() and other.living()
+    plan[1]["keep"] = ["cobol"]
+    real = zoo.run(plan=plan, state="free", settle=0)
+    assert not real.failed, real["msg"]
+    assert not java.living() and other.living()
