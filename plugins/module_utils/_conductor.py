@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import dataclass, replace
 
 from ansible_collections.harbormaster.ports.plugins.module_utils import _wishes
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import Index
-from ansible_collections.harbormaster.ports.plugins.module_utils._linux.pidfd import Waker
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import PortsError
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
     LISTEN,
@@ -26,8 +25,11 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Socket,
     Wish,
 )
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors, processes
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.snapshot import observe, observe_sockets
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.snapshot import (
+    needs_psutil,
+    observe,
+    observe_sockets,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._prove.bind import probe
 
 # A holder that appears between the look and the act is never stopped: the plan is made again, so often at most.
@@ -36,8 +38,7 @@ MOST_PLANS = 3
 LOOK_AGAIN = 1.0
 
 
-@dataclass(frozen=True)
-class Story:
+class Story(t.NamedTuple):
     """All that a run has seen and done, whatever its end. Everything in a result comes from here.
 
     :param snapshot: what the plan was made from.
@@ -66,6 +67,7 @@ class SystemEyes:
         self._wishes = wishes
         self._backend = backend
         self._others = policy.state == "free"
+        self._by_psutil = needs_psutil(backend)
         self._probing = self._others or not policy.timeout
 
     def look(self) -> Snapshot:
@@ -80,18 +82,39 @@ class SystemEyes:
         self._probing = self._others
         index = Index(snapshot)
         keys = {wish.key for wish in self._wishes if not index.rows(wish).holding}
-        return replace(snapshot, bindable={key: probe(*key) for key in keys})
+        bindable = {key: probe(*key) for key in keys}
+        listed = {(row.protocol, row.port) for row in snapshot.sockets}
+        unexplained = {
+            (protocol, port) for (protocol, port, _address), said in bindable.items() if said is False
+        } - listed
+        if unexplained and snapshot.backend != "psutil":
+            # Loaded here: only old kernels and refused netlinks leave such ports.
+            from ansible_collections.harbormaster.ports.plugins.module_utils._observe.unlisted import explained
+
+            snapshot = explained(snapshot, unexplained)
+        return snapshot._replace(bindable=bindable)
 
     def rows(self) -> t.Tuple[Socket, ...]:
         """Only the rows on the wished ports."""
         return observe_sockets(self._ports, self._backend)
 
     def holds(self, pid: int, inodes: t.AbstractSet[int]) -> bool:
-        """Whether this pid has one of these sockets open now."""
+        """Whether this pid has one of these sockets open now; by psutil, whether it has any on the wished ports."""
+        if self._by_psutil:
+            owners = observe(self._ports, self._backend).owners
+            return any(pid in sharers for sharers in owners.values())
+        from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors
+
         return descriptors.still_holds(pid, inodes)
 
     def start_ticks(self, pid: int) -> t.Optional[int]:
         """Start time of the process that has this pid now."""
+        if self._by_psutil:
+            from ansible_collections.harbormaster.ports.plugins.module_utils._observe import psutil_backend
+
+            return psutil_backend.start_ticks(pid)
+        from ansible_collections.harbormaster.ports.plugins.module_utils._observe import processes
+
         return processes.start_ticks(pid)
 
 
@@ -114,10 +137,10 @@ def run(params: t.Mapping[str, t.Any], check_mode: bool) -> Story:
     story = Story(snapshot, plan, policy, failure=failure, check_mode=check_mode)
     if failure is None and plan.steps:
         if check_mode:
-            story = replace(story, plan=_with_privileges(plan))
+            story = story._replace(plan=_with_privileges(plan))
         else:
             story = _act_and_prove(story, eyes, wishes, until)
-    return replace(story, elapsed=time.monotonic() - began)
+    return story._replace(elapsed=time.monotonic() - began)
 
 
 def _decided(eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Policy, until: float) -> t.Tuple[Snapshot, Plan]:
@@ -125,59 +148,101 @@ def _decided(eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Policy, until: 
 
     Only passing refusals are waited for: a connection that ends, an owner that is still starting.
     """
+    snapshot = eyes.look()
+    plan = decide(snapshot, wishes, policy)
+    if _final(plan) or time.monotonic() >= until:
+        return snapshot, plan
+    # Loaded here: most runs never wait.
+    from ansible_collections.harbormaster.ports.plugins.module_utils._linux.pidfd import Waker
+
     with Waker() as waker:
-        while True:
-            snapshot = eyes.look()
-            plan = decide(snapshot, wishes, policy)
+        while not _final(plan) and time.monotonic() < until:
             now = time.monotonic()
-            if not plan.refusals or not all(refusal.passing for refusal in plan.refusals) or now >= until:
-                return snapshot, plan
             seen = _fingerprint(snapshot.sockets)
             while time.monotonic() < min(until, now + LOOK_AGAIN):
                 waker.sleep(min(until, now + LOOK_AGAIN))
                 if _fingerprint(eyes.rows()) != seen:
                     break
+            snapshot = eyes.look()
+            plan = decide(snapshot, wishes, policy)
+    return snapshot, plan
+
+
+def _final(plan: Plan) -> bool:
+    """Whether waiting changes nothing: no refusal, or one that does not pass by itself."""
+    return not plan.refusals or not all(refusal.passing for refusal in plan.refusals)
 
 
 def _act_and_prove(story: Story, eyes: SystemEyes, wishes: t.Sequence[Wish], until: float) -> Story:
-    """Carry out the plan in rounds: a sharer that the first look could not know needs a second one."""
+    """Carry out the plan when it still fits, and prove the result. Whatever goes wrong, what was done is in the story.
+
+    When holders come or go before anything was done, the plan is made again.
+    """
     # Loaded here: reports, by far the most common runs, need neither.
-    from ansible_collections.harbormaster.ports.plugins.module_utils._act.registry import carry_out
     from ansible_collections.harbormaster.ports.plugins.module_utils._decide.holders import supervisor_name
     from ansible_collections.harbormaster.ports.plugins.module_utils._prove import proof
 
     policy = story.policy
-    for attempt in range(MOST_PLANS):
-        if _expected(eyes.rows(), story.snapshot):
-            break
-        if attempt == MOST_PLANS - 1:
-            return replace(story, failure=_changing())
-        snapshot, plan = _decided(eyes, wishes, policy, until)
-        story = replace(story, snapshot=snapshot, plan=plan, failure=plan.refusals[0] if plan.refusals else None)
-        if story.failure or not plan.steps:
-            return story
     outcomes: t.List[Outcome] = []
-    steps = story.plan.steps
-    mine = {inode for step in steps for inode in step.inodes}
+    for attempt in range(MOST_PLANS + 1):
+        if attempt:
+            snapshot, plan = _decided(eyes, wishes, policy, until)
+            if not plan.refusals and not plan.steps:
+                # They had left by themselves. What was found first is still what the result tells of.
+                return story._replace(outcomes=tuple(outcomes), proof=Proof(snapshot, plan))
+            story = story._replace(snapshot=snapshot, plan=plan)
+            if plan.refusals:
+                return story._replace(outcomes=tuple(outcomes), failure=plan.refusals[0])
+        if attempt == MOST_PLANS:
+            return story._replace(failure=_changing(), outcomes=tuple(outcomes), proof=Proof(snapshot, plan))
+        if _expected(eyes.rows(), story.snapshot):
+            try:
+                _rounds(story.plan, eyes, wishes, policy, outcomes)
+            except (PortsError, OSError) as error:
+                return _unproven(story._replace(outcomes=tuple(outcomes)), error)
+            if any(outcome.acted or outcome.error is not None for outcome in outcomes):
+                break
+    proven: t.Optional[Proof] = None
+    try:
+        failure = next((outcome.error for outcome in outcomes if outcome.error is not None), None)
+        if failure is not None:
+            proven = _seen(eyes, wishes, policy)
+        else:
+            proven = proof.prove(
+                eyes,
+                lambda snapshot: decide(snapshot, wishes, policy),
+                outcomes,
+                proof.settle_seconds(policy.settle, outcomes),
+                until,
+                supervisor_name,
+            )
+            failure = proven.failure
+    except (PortsError, OSError) as error:
+        return _unproven(story._replace(outcomes=tuple(outcomes)), error)
+    return story._replace(outcomes=tuple(outcomes), proof=proven, failure=failure)
+
+
+def _rounds(plan: Plan, eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Policy, outcomes: t.List[Outcome]) -> None:
+    """Carry out the plan, and once more what the same sockets still need: a sharer that the first look did not see.
+
+    Never a holder with a new socket (that one is for the proof to name, not to stop), and never the program whose
+    connection was closed.
+    """
+    from ansible_collections.harbormaster.ports.plugins.module_utils._act.registry import carry_out
+
+    steps = plan.steps
+    mine = {inode for step in steps if step.roots for inode in step.inodes}
+    drain = policy.drain
     for _round in range(MOST_PLANS):
-        outcomes.extend(carry_out(steps, eyes, policy.drain, _wishes.signal_number))
-        failed = next((outcome.error for outcome in outcomes if outcome.error is not None), None)
-        if failed:
-            return replace(story, outcomes=tuple(outcomes), proof=_seen(eyes, wishes, policy), failure=failed)
+        for outcome in carry_out(steps, eyes, drain, _wishes.signal_number):
+            outcomes.append(outcome)
+        if not any(outcome.acted for outcome in outcomes) or any(outcome.error is not None for outcome in outcomes):
+            return
         again = decide(eyes.look(), wishes, policy)
         if again.refusals or not again.steps or not all(step.inodes <= mine for step in again.steps):
-            # Nothing left to do, or a holder with a new socket: that one is for the proof to name, not to stop.
-            break
+            return
         steps = again.steps
-    proven = proof.prove(
-        eyes,
-        lambda snapshot: decide(snapshot, wishes, policy),
-        outcomes,
-        proof.settle_seconds(policy.settle, outcomes),
-        until,
-        supervisor_name,
-    )
-    return replace(story, outcomes=tuple(outcomes), proof=proven, failure=proven.failure)
+        drain = 0.0
 
 
 def _seen(eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Policy) -> Proof:
@@ -198,12 +263,12 @@ def _with_privileges(plan: Plan) -> Plan:
     The kernel refuses a privileged port before it looks whether it is in use, so a held one can be asked too.
     """
     ports = tuple(
-        replace(port, bindable=None)
+        port._replace(bindable=None)
         if port.bindable and port.wish.port < 1024 and probe(*port.wish.key) is None
         else port
         for port in plan.ports
     )
-    return replace(plan, ports=ports)
+    return plan._replace(ports=ports)
 
 
 def _holding(row: Socket) -> bool:
@@ -212,6 +277,12 @@ def _holding(row: Socket) -> bool:
 
 def _fingerprint(rows: t.Iterable[Socket]) -> t.FrozenSet[t.Tuple[str, int, str, int, str]]:
     return frozenset((row.protocol, row.port, row.address, row.inode, row.state) for row in rows)
+
+
+def _unproven(story: Story, error: Exception) -> Story:
+    """The end of a run that can't see any more. What was done is told; the ports are as they were found, not as planned."""
+    failure = Refusal("not_proven", "the result can't be seen: %s" % error, "look with state: present")
+    return story._replace(proof=Proof(story.snapshot, story.plan), failure=failure)
 
 
 def _changing() -> Refusal:

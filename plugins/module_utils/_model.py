@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The nouns of the collection. Private to harbormaster.ports: not an interface for other collections.
 
-The stages hand each other only these values, all immutable:
+The stages hand each other only these values, all immutable. They are NamedTuples, because a dataclass takes ten times
+as long to define, which every run on every host would pay for:
 
     observe -> Snapshot -> decide (with Wishes and a Policy) -> Plan of Steps -> act -> Outcomes -> prove -> Proof
 
@@ -14,7 +15,6 @@ gets here. Times are seconds; ``started`` is seconds since the epoch, UTC.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
 
 TCP = "tcp"
 UDP = "udp"
@@ -49,7 +49,7 @@ STATUS_ORDER = (FREE, LINGERING, RESERVED, HELD, HELD_UNKNOWN)
 
 
 class Socket(t.NamedTuple):
-    """One row of the kernel's socket table. A NamedTuple, not a dataclass: hosts have 100,000 of them.
+    """One row of the kernel's socket table.
 
     :param protocol: ``tcp`` or ``udp``.
     :param family: ``ipv4`` or ``ipv6``; the family of the socket, also for IPv4-mapped clients of a dual-stack one.
@@ -79,9 +79,18 @@ class Socket(t.NamedTuple):
     mptcp: bool = False
     diag_id: bytes = b""
 
+    def accepts(self, client: Socket) -> bool:
+        """Whether a connection with this local end came in through this listener."""
+        if self.port != client.port or self.protocol != client.protocol:
+            return False
+        if self.address == client.address:
+            return True
+        if self.address == "::":
+            return ":" in client.address or not self.v6only
+        return self.address == "0.0.0.0" and ":" not in client.address
 
-@dataclass(frozen=True)
-class Container:
+
+class Container(t.NamedTuple):
     """A container as its engine knows it. ``name`` is empty when only the id is known (from a cgroup path)."""
 
     engine: str
@@ -89,16 +98,14 @@ class Container:
     name: str = ""
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(t.NamedTuple):
     """A systemd unit. ``user`` is the uid whose user manager runs it, None for the system manager."""
 
     name: str
     user: t.Optional[int] = None
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(t.NamedTuple):
     """One process, with what identifies it for good: pid and start time together.
 
     :param name: the kernel's comm (15 bytes at most), printable.
@@ -125,20 +132,26 @@ class Process:
     container: t.Optional[Container] = None
 
 
-@dataclass(frozen=True)
-class Blind:
-    """Something that could not be seen: a code, a sentence, and how many objects it hides."""
+class Blind(t.NamedTuple):
+    """Something that could not be seen.
+
+    :param text: what it is, as a clause.
+    :param hidden: how many objects it hides.
+    :param advice: what would help, as a clause.
+    """
 
     code: str
     text: str
-    count: int = 1
+    hidden: int = 1
+    advice: str = ""
 
+
+_EMPTY: t.Mapping[t.Any, t.Any] = {}
 
 BindKey = t.Tuple[str, int, t.Optional[str]]
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(t.NamedTuple):
     """The system at one moment, as far as it could be seen.
 
     :param sockets: every row on the asked ports.
@@ -152,28 +165,26 @@ class Snapshot:
     :param self_pids: this module's process and its ancestors.
     :param carriers: pid -> why it may be what carries the Ansible connection.
     :param bindable: (protocol, port, address) -> what a bind said: True, False, None when it could not be tried.
-    :param network_namespaces_differ: pids that live in another network namespace than this module.
     """
 
     sockets: t.Tuple[Socket, ...] = ()
-    owners: t.Mapping[int, t.Tuple[int, ...]] = field(default_factory=dict)
-    processes: t.Mapping[int, Process] = field(default_factory=dict)
+    owners: t.Mapping[int, t.Tuple[int, ...]] = _EMPTY
+    processes: t.Mapping[int, Process] = _EMPTY
     other_sockets: t.Tuple[Socket, ...] = ()
     blind: t.Tuple[Blind, ...] = ()
-    kernel: t.Mapping[t.Tuple[str, int], str] = field(default_factory=dict)
+    kernel: t.Mapping[t.Tuple[str, int], str] = _EMPTY
     ephemeral: t.Tuple[int, int] = (32768, 60999)
     ephemeral_reserved: t.FrozenSet[int] = frozenset()
     self_pids: t.FrozenSet[int] = frozenset()
-    carriers: t.Mapping[int, str] = field(default_factory=dict)
-    bindable: t.Mapping[BindKey, t.Optional[bool]] = field(default_factory=dict)
+    carriers: t.Mapping[int, str] = _EMPTY
+    bindable: t.Mapping[BindKey, t.Optional[bool]] = _EMPTY
     backend: str = "netlink"
 
 
 Patterns = t.Optional[t.Tuple[str, ...]]
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(t.NamedTuple):
     """What is wanted of one port of one protocol.
 
     :param named: the protocol was asked for by name; False when it comes from ``any``.
@@ -207,8 +218,7 @@ class Wish:
         return label if self.address is None else "%s on %s" % (label, self.address)
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(t.NamedTuple):
     """The options of the task that hold for all of its wishes. Times are seconds; see the module's documentation."""
 
     state: str = "present"
@@ -226,8 +236,7 @@ class Policy:
     unprotect: t.Tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(t.NamedTuple):
     """Why a holder is not stopped, or a port is not as it was wished.
 
     :param code: a word of ``_decide/reasons.py``.
@@ -240,8 +249,7 @@ class Refusal:
     passing: bool = False
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(t.NamedTuple):
     """Who keeps one port from being bound: a process with the children that share its socket, or something else.
 
     :param pids: the root-most process first, then the others that share its sockets.
@@ -263,8 +271,7 @@ class Holder:
         return frozenset(row.inode for row in self.sockets if row.inode)
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(t.NamedTuple):
     """One process that a step may signal: the identity that is checked again before each signal."""
 
     pid: int
@@ -272,8 +279,7 @@ class Target:
     name: str
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(t.NamedTuple):
     """One thing to do, complete enough to be done without looking anything up.
 
     :param actuator: key of the registry in ``_act/registry.py``.
@@ -310,8 +316,7 @@ class Step:
         return frozenset(row.inode for row in self.sockets if row.inode)
 
 
-@dataclass(frozen=True)
-class PortPlan:
+class PortPlan(t.NamedTuple):
     """What was found on one wished port, and what becomes of it.
 
     :param before: status as found.
@@ -339,8 +344,7 @@ class PortPlan:
         return self.kept or self.status in (FREE, LINGERING)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(t.NamedTuple):
     """The decision: per port what is the case, and the steps in order. With a refusal there are no steps."""
 
     ports: t.Tuple[PortPlan, ...]
@@ -354,8 +358,7 @@ class Plan:
         return tuple(sorted(found, key=lambda refusal: refusal.passing))
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(t.NamedTuple):
     """What became of one step.
 
     :param result: ``done``, ``failed`` or ``gone`` (it had left by itself, nothing was done).
@@ -373,8 +376,7 @@ class Outcome:
     error: t.Optional[Refusal] = None
 
 
-@dataclass(frozen=True)
-class Proof:
+class Proof(t.NamedTuple):
     """What the system looked like after the last step, when ``settle`` was over.
 
     :param plan: a decision over the new snapshot: its ports are the state after.

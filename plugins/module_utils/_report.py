@@ -12,6 +12,8 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils import _words
 from ansible_collections.harbormaster.ports.plugins.module_utils._conductor import Story
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    FREE,
+    LINGERING,
     Holder,
     Outcome,
     PortPlan,
@@ -62,27 +64,31 @@ def _names(port: PortPlan) -> str:
 
 def _after(story: Story) -> t.Tuple[PortPlan, ...]:
     """The ports with what was found before, what became of each holder, and the state after."""
-    if story.proof is None:
+    if story.proof is None and story.failure is None:
         return story.plan.ports
+    # Without a look afterwards only what was found is a fact, never what was planned.
+    later = story.proof.plan if story.proof else story.plan
     results = {target: outcome for outcome in story.outcomes for target in outcome.step.roots}
     rows = {row: outcome for outcome in story.outcomes for row in outcome.step.sockets if not outcome.step.roots}
     return tuple(
-        PortPlan(
-            wish=planned.wish,
-            before=planned.before,
+        planned._replace(
             status=proven.before,
-            bindable=proven.bindable,
-            ephemeral=planned.ephemeral,
-            sockets=planned.sockets,
+            bindable=proven.bindable if story.proof else planned.bindable,
             holders=tuple(_with_outcome(story, holder, results, rows) for holder in planned.holders)
-            + tuple(holder for holder in proven.holders if _is_new(story, holder, planned)),
-            established=planned.established,
-            time_wait=planned.time_wait,
-            refusal=story.failure if story.failure and not proven.met else None,
+            + tuple(holder._replace(outcome="none") for holder in proven.holders if _is_new(holder, planned)),
+            refusal=_blocked(story, planned, proven),
             kept=proven.kept,
         )
-        for planned, proven in zip(story.plan.ports, story.proof.plan.ports)
+        for planned, proven in zip(story.plan.ports, later.ports)
     )
+
+
+def _blocked(story: Story, planned: PortPlan, proven: PortPlan) -> t.Optional[Refusal]:
+    if story.failure in story.plan.refusals:
+        return planned.refusal
+    if proven.kept or proven.before in (FREE, LINGERING):
+        return None
+    return planned.refusal or story.failure
 
 
 def _with_outcome(
@@ -95,12 +101,14 @@ def _with_outcome(
     if outcome is None or not outcome.step.roots:
         outcome = next((rows[row] for row in holder.sockets if row in rows), outcome)
     if outcome is None:
-        return Holder(holder.kind, holder.name, holder.pids, holder.sockets, True, "none")
+        later = story.proof.plan.ports if story.proof else story.plan.ports
+        still = any(pid in found.pids for port in later for found in port.holders)
+        return holder._replace(outcome="none" if still else "gone")
     word = {"done": "stopped", "gone": "gone"}.get(outcome.result, "none")
-    return Holder(holder.kind, holder.name, holder.pids, holder.sockets, True, word, outcome.error)
+    return holder._replace(outcome=word, refusal=outcome.error)
 
 
-def _is_new(story: Story, holder: Holder, planned: PortPlan) -> bool:
+def _is_new(holder: Holder, planned: PortPlan) -> bool:
     """A holder of the look afterwards that the plan did not know."""
     if not holder.pids:
         return False

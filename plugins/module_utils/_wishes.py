@@ -21,8 +21,9 @@ MOST_PORTS = 4096
 LONGEST_WAIT = 86400.0
 PORTS_ALLOWED = "allowed are 1 to 65535, a range such as 8000-8010, or a service name such as https, each with /tcp or /udp if wanted"
 
-_RANGE = re.compile(r"(\d+)-(\d+)\Z")
-_ONLY_DIGITS = re.compile(r"\d+\Z")
+# Of bounded length: Python refuses to convert numbers of thousands of digits.
+_RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\Z")
+_ONLY_DIGITS = re.compile(r"[0-9]{1,9}\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*\Z")
 
 
@@ -38,7 +39,9 @@ def wishes(params: t.Mapping[str, t.Any]) -> t.Tuple[Wish, ...]:
         if not params["plan"]:
             return ()
         for index, item in enumerate(params["plan"]):
-            found.extend(_item(item, "plan[%d]." % index, index, free))
+            # What an item does not say itself, the task says for all of them.
+            own = {name: value for name, value in item.items() if value is not None}
+            found.extend(_item({**params, **own}, "plan[%d]." % index, index, free))
     else:
         if not params["port"]:
             raise OptionError("port", params["port"], "give at least one port; " + PORTS_ALLOWED)

@@ -88,6 +88,8 @@ def _aged(snapshot: Snapshot, holder: Holder, now: float) -> str:
         who = "something that no socket table shows: it can't be bound"
     elif holder.kind == "unknown" and snapshot.blind:
         who += " (%s)" % "; ".join(blind.text for blind in snapshot.blind)
+        advice = dict.fromkeys(blind.advice for blind in snapshot.blind if blind.advice)
+        who += "".join("; " + one for one in advice)
     return who
 
 
@@ -117,7 +119,7 @@ def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
             named = ", ".join(already) if len(already) <= MOST_NAMED else "%d ports" % len(already)
             text = "%s free already" % named
         return "; ".join([text] + kept[:MOST_NAMED])
-    done = [_did(outcome) for outcome in story.outcomes]
+    done = list(dict.fromkeys(_did(outcome) for outcome in story.outcomes))
     labels = [port.wish.label for port in ports if port.status in (FREE, LINGERING)]
     named = ", ".join(labels) if len(labels) <= MOST_NAMED else "%d ports" % len(labels)
     bound = [port for port in ports if port.bindable]
@@ -145,8 +147,8 @@ def _failed(story: Story, ports: t.Sequence[PortPlan]) -> str:
     failure = story.failure
     if failure is None:
         return ""
-    if story.outcomes:
-        done = [_did(outcome) for outcome in story.outcomes if outcome.result != "failed"]
+    if story.outcomes or failure not in story.plan.refusals:
+        done = list(dict.fromkeys(_did(outcome) for outcome in story.outcomes if outcome.result != "failed"))
         return "; ".join(["%s: %s" % (failure.reason, failure.remedy)] + done)
     sentences: t.Dict[str, None] = {}
     for port in ports:

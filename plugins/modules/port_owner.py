@@ -541,6 +541,8 @@ def main() -> None:
         story = _conductor.run(module.params, module.check_mode)
     except PortsError as error:
         module.fail_json(msg=error.message, reason=error.code, **error.fields)
+    except OSError as error:
+        module.fail_json(msg="the system can't be read: %s" % error, reason="source_refused")
     result = _report.result(story, time.time())
     for warning in story.plan.warnings:
         module.warn(warning)

@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import replace
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._act import signals, sockets
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import pidfd
-from ansible_collections.harbormaster.ports.plugins.module_utils._model import ESTABLISHED, TCP, Eyes, Outcome, Step
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    ESTABLISHED,
+    LISTEN,
+    TCP,
+    Eyes,
+    Outcome,
+    Step,
+)
 
 Actuator = t.Callable[[t.Sequence[Step], Eyes, t.Callable[[str], int]], t.List[Outcome]]
 
@@ -34,7 +40,7 @@ def carry_out(
     """
     if drain > 0:
         _drain(steps, eyes, drain)
-    open_now = _connections(steps, eyes)
+    open_now = dict(zip(steps, _connections(steps, eyes)))
     rest = list(steps)
     while rest:
         actuator = rest[0].actuator
@@ -43,7 +49,7 @@ def carry_out(
         failed = False
         for outcome in ACTUATORS[actuator](batch, eyes, number_of):
             failed = failed or outcome.result == "failed"
-            yield replace(outcome, dropped=open_now.get(outcome.step.ports, 0) if outcome.acted else 0)
+            yield outcome._replace(dropped=open_now[outcome.step] if outcome.acted else 0)
         if failed:
             return
 
@@ -52,18 +58,20 @@ def _drain(steps: t.Sequence[Step], eyes: Eyes, seconds: float) -> None:
     """Wait until nobody is connected to the holders any more, at most so long."""
     until = time.monotonic() + seconds
     with pidfd.Waker() as waker:
-        while time.monotonic() < until and any(_connections(steps, eyes).values()):
+        while time.monotonic() < until and any(_connections(steps, eyes)):
             waker.sleep(until)
 
 
-def _connections(steps: t.Sequence[Step], eyes: Eyes) -> t.Dict[t.Tuple[str, ...], int]:
-    """How many clients are connected to the ports of each step that stops somebody."""
-    stopping = [step for step in steps if step.actuator != "destroy"]
-    if not stopping:
-        return {}
-    rows = [row for row in eyes.rows() if row.protocol == TCP and row.state == ESTABLISHED]
-    counts = {}
-    for step in stopping:
-        listening = {row.port for row in step.sockets if row.protocol == TCP}
-        counts[step.ports] = sum(row.port in listening and row.inode not in step.inodes for row in rows)
+def _connections(steps: t.Sequence[Step], eyes: Eyes) -> t.List[int]:
+    """How many clients are connected to the holders of each step. One that two steps share is counted once."""
+    listeners = [[row for row in step.sockets if row.state == LISTEN] if step.roots else [] for step in steps]
+    counts = [0] * len(steps)
+    if not any(listeners):
+        return counts
+    for client in eyes.rows():
+        if client.protocol == TCP and client.state == ESTABLISHED:
+            for index, sockets_ in enumerate(listeners):
+                if any(listener.accepts(client) for listener in sockets_):
+                    counts[index] += 1
+                    break
     return counts

@@ -18,6 +18,7 @@ import os
 import time
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import PortsError
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import pidfd
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Eyes, Outcome, Refusal, Step, Target
 
@@ -34,8 +35,9 @@ def stop(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int])
     runs = [_Run(step, eyes, number_of(step.signal), number_of("CONT"), number_of("KILL")) for step in steps]
     try:
         with pidfd.Waker() as waker:
+            listed = {row.inode for row in eyes.rows()}
             for run in runs:
-                run.begin()
+                run.begin(listed)
             while True:
                 pending = [run for run in runs if run.outcome is None]
                 if not pending:
@@ -46,6 +48,10 @@ def stop(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int])
                 pending = [run for run in pending if run.outcome is None]
                 if pending:
                     waker.sleep(min(run.deadline for run in pending), [fd for run in pending for fd in run.pidfds()])
+    except (PortsError, OSError) as error:
+        # The table can't be read any more. What was sent is sent, and has to be told.
+        for run in runs:
+            run.blinded(str(error))
     finally:
         for run in runs:
             run.close()
@@ -102,12 +108,17 @@ class _Run:
         self._members = [_Grip(target, eyes) for target in step.members]
         self._began = time.monotonic()
         self._acted = False
+        self._listed = True
         self._members_asked = not self._members
         self._killing = False
         self._killed: t.List[int] = []
 
-    def begin(self) -> None:
-        """Ask the roots. When none of the processes holds the socket any more, nothing is done."""
+    def begin(self, listed: t.AbstractSet[int]) -> None:
+        """Ask the roots. When none of the processes holds the socket any more, nothing is done.
+
+        :param listed: inodes of the rows that the table shows; it does not show every bound socket before Linux 6.8.
+        """
+        self._listed = bool(self.step.inodes & listed)
         roots = [grip for grip in self._roots if grip.holds(self.step.inodes)]
         if roots:
             self._ask(roots)
@@ -118,7 +129,7 @@ class _Run:
 
     def go_on(self, open_inodes: t.AbstractSet[int]) -> None:
         """Look where this step stands, and do what is due."""
-        if not self.step.inodes & open_inodes:
+        if self._listed and not self.step.inodes & open_inodes:
             self._over("done")
             return
         holding = [grip for grip in self._roots + self._members if grip.holds(self.step.inodes)]
@@ -143,6 +154,12 @@ class _Run:
     def close(self) -> None:
         for grip in self._roots + self._members:
             grip.close()
+
+    def blinded(self, why: str) -> None:
+        """End a step that is still under way when nothing can be seen any more."""
+        if self.outcome is None:
+            problem = "whether %s has left can't be seen: %s" % (self.step.target, why)
+            self._over("failed", Refusal("step_failed", problem, "look with state: present, then run the task again"))
 
     def _ask(self, grips: t.Sequence[_Grip]) -> None:
         self.deadline = time.monotonic() + self.step.grace

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import matching, tables
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import matching, reasons, tables
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import Rows
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     CONNECTION,
@@ -24,6 +24,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     UNKNOWN,
     Holder,
     Process,
+    Refusal,
     Snapshot,
     Socket,
     Wish,
@@ -53,7 +54,7 @@ def managed(process: Process) -> str:
     """
     if process.pid == 1:
         return SYSTEMD_SOCKET if process.name == "systemd" else PROCESS
-    if process.container or matching.matching(process, tables.ENGINE_RELAYS):
+    if process.container or matching.program(process, tables.ENGINE_RELAYS):
         return CONTAINER
     unit = process.unit
     if unit and unit.name.endswith(".service") and not matching.glob_any(unit.name, tables.LAUNCHERS):
@@ -67,16 +68,16 @@ def supervisor(snapshot: Snapshot, process: Process) -> t.Optional[t.Tuple[Proce
     if parent is None or parent.pid == 1:
         return None
     for name, command in tables.SUPERVISORS:
-        if matching.matches(parent, (name,)):
+        if matching.program(parent, (name,)):
             return parent, command
     return None
 
 
 def supervisor_name(process: Process) -> t.Optional[str]:
     """What makes a process look like one that starts others again; None when nothing does."""
-    if matching.matching(process, [name for name, _command in tables.SUPERVISORS]):
+    if matching.program(process, [name for name, _command in tables.SUPERVISORS]):
         return "a supervisor"
-    return "a shell or a watcher" if matching.matching(process, tables.RESPAWNERS) else None
+    return "a shell or a watcher" if matching.program(process, tables.RESPAWNERS) else None
 
 
 def describe(snapshot: Snapshot, holder: Holder) -> str:
@@ -98,6 +99,22 @@ def describe(snapshot: Snapshot, holder: Holder) -> str:
     elif process.unit:
         facts.append(process.unit.name)
     return "%s (%s)" % (process.name or "a process without a name", ", ".join(facts))
+
+
+def hidden(snapshot: Snapshot, wish: Wish, holder: Holder) -> Refusal:
+    """Why nothing can be said about a holder that is not seen, and what would help."""
+    if not holder.sockets:
+        what = "%s can't be bound although no socket is listed, and so it" % wish.label
+    else:
+        uids = sorted({row.uid for row in holder.sockets if row.uid is not None})
+        what = "the socket on %s%s" % (wish.label, " of uid %s" % ", ".join(map(str, uids)) if uids else "")
+    seen = "; ".join(blind.text for blind in snapshot.blind)
+    advice = "; ".join(dict.fromkeys(blind.advice for blind in snapshot.blind if blind.advice))
+    return reasons.hidden_owner(
+        what,
+        " (%s)" % seen if seen else "",
+        advice or "look for it in other containers and namespaces, or as a kernel service; ss -tulpne shows the row",
+    )
 
 
 def main_process(snapshot: Snapshot, holder: Holder) -> t.Optional[Process]:

@@ -73,9 +73,20 @@ def glob_any(name: str, patterns: t.Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def matching(process: t.Optional[Process], table: t.Iterable[str]) -> t.Optional[str]:
-    """The first entry of a table that means this process."""
-    return next((entry for entry in table if matches(process, (entry,))), None)
+def program(process: t.Optional[Process], table: t.Iterable[str]) -> t.Optional[str]:
+    """The first entry of a table that means this program, by its name or its executable's.
+
+    Units don't count: what runs in sshd.service need not be sshd.
+    """
+    if process is None:
+        return None
+    names = (process.name, executable(process).rpartition("/")[2])
+    return next((entry for entry in table if any(fnmatch.fnmatchcase(name, entry) for name in names if name)), None)
+
+
+def matching(process: t.Optional[Process], patterns: t.Iterable[str]) -> t.Optional[str]:
+    """The first of a task's patterns that means this process."""
+    return next((pattern for pattern in patterns if matches(process, (pattern,))), None)
 
 
 def runs_as(process: t.Optional[Process], accounts: t.Optional[t.Iterable[str]]) -> bool:

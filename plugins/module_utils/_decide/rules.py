@@ -10,7 +10,6 @@ holder that no rule refuses is stopped.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, matching, reasons, tables
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
@@ -31,8 +30,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 )
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(t.NamedTuple):
     """One holder, and everything that a rule may look at."""
 
     snapshot: Snapshot
@@ -56,13 +54,19 @@ def may_stay(case: Case) -> bool:
     wish = case.wish
     if wish.keep is None or case.holder.kind == LEFTOVER:
         return False
-    if wish.stop_only is not None and matching.matches(case.main, _without_anybody(wish.stop_only)):
-        return False
+    if wish.stop_only is not None:
+        # One that can't be seen may be just the one that has to go.
+        if case.main is None and case.holder.kind == UNKNOWN:
+            return False
+        if matching.matches(case.main, _without_anybody(wish.stop_only)):
+            return False
     return matching.matches(case.main, wish.keep)
 
 
 def refusal(case: Case) -> t.Optional[Refusal]:
     """The first rule's answer, None when the holder may be stopped."""
+    if case.policy.method == "none":
+        return reasons.still_held(case.who)
     for rule in _RULES[case.holder.kind]:
         answer = rule(case)
         if answer is not None:
@@ -79,20 +83,7 @@ def _kernel(case: Case) -> t.Optional[Refusal]:
 
 
 def _hidden(case: Case) -> t.Optional[Refusal]:
-    codes = {blind.code for blind in case.snapshot.blind}
-    if not case.holder.sockets:
-        what = "%s can't be bound although no socket is listed, and so it" % case.wish.label
-    else:
-        uids = sorted({row.uid for row in case.holder.sockets if row.uid is not None})
-        what = "the socket on %s%s" % (case.wish.label, " of uid %s" % ", ".join(map(str, uids)) if uids else "")
-    if codes & {"not_root", "hidepid"}:
-        advice = "run the task with become: true to see the processes of other users"
-    elif "descriptors_refused" in codes:
-        advice = "give the task the right to read every /proc/PID/fd (root with CAP_SYS_PTRACE)"
-    else:
-        advice = "look for it in other containers and namespaces, or as a kernel service; ss -tulpne shows the same row"
-    candidates = "; ".join(blind.text for blind in case.snapshot.blind)
-    return reasons.hidden_owner(what, " (%s)" % candidates if candidates else "", advice)
+    return holders.hidden(case.snapshot, case.wish, case.holder)
 
 
 def _first_process(case: Case) -> t.Optional[Refusal]:
@@ -116,7 +107,7 @@ def _protected(case: Case) -> t.Optional[Refusal]:
         by_name = matching.matching(process, case.policy.protect)
         if by_name:
             return reasons.protected_process(case.who, "protect: %s" % by_name)
-        by_name = matching.matching(process, defaults)
+        by_name = matching.program(process, defaults)
         if by_name and not _login_session(case.snapshot, process):
             return reasons.protected_process(case.who, by_name)
     return None
@@ -137,14 +128,14 @@ def _mismatch(case: Case) -> t.Optional[Refusal]:
 
 def _account(case: Case) -> t.Optional[Refusal]:
     accounts = case.wish.user
-    for process in case.members:
+    if accounts is None:
+        return None
+    members: t.Sequence[t.Optional[Process]] = case.members or [None]
+    for process in members:
         if not matching.runs_as(process, accounts):
-            return reasons.user_mismatch(case.who, str(process.user), ", ".join(accounts or ()))
+            account = str(process.user) if process else "an unknown account"
+            return reasons.user_mismatch(case.who, account, ", ".join(accounts))
     return None
-
-
-def _no_method(case: Case) -> t.Optional[Refusal]:
-    return reasons.still_held(case.who) if case.policy.method == "none" else None
 
 
 def _wrong_method(case: Case) -> t.Optional[Refusal]:
@@ -209,12 +200,11 @@ def _leftover(case: Case) -> t.Optional[Refusal]:
 
 def _closable(case: Case) -> bool:
     """Whether ``close_blocking`` asks for it and the source of the rows gave what SOCK_DESTROY takes."""
-    wanted = case.policy.close_blocking and case.policy.method != "none"
-    return wanted and all(row.diag_id for row in case.holder.sockets)
+    return case.policy.close_blocking and all(row.diag_id for row in case.holder.sockets)
 
 
 _GUARDS: t.Tuple[Rule, ...] = (_first_process, _own_ancestor, _own_connection, _protected)
-_WISHED: t.Tuple[Rule, ...] = (_mismatch, _account, _no_method, _wrong_method)
+_WISHED: t.Tuple[Rule, ...] = (_mismatch, _account, _wrong_method)
 
 _RULES: t.Mapping[str, t.Tuple[Rule, ...]] = {
     PROCESS: _GUARDS + _WISHED + (_supervised,),

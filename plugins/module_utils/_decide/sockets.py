@@ -12,15 +12,14 @@ other row without a descriptor       left over: TIME_WAIT, FIN_WAIT, orphans
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
     ESTABLISHED,
-    IPV4,
     LISTEN,
     TIME_WAIT,
     UDP,
+    PortPlan,
     Snapshot,
     Socket,
     Wish,
@@ -29,8 +28,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 WILDCARDS = ("0.0.0.0", "::", "*")
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(t.NamedTuple):
     """The rows of one wish, sorted by what they mean for it."""
 
     holding: t.Tuple[Socket, ...]
@@ -43,7 +41,7 @@ class Rows:
         """What a bind meets, or may meet."""
         return self.holding + self.outgoing + self.leftovers
 
-    def count(self, state: str) -> int:
+    def in_state(self, state: str) -> int:
         """How many connections are in this state."""
         return sum(row.state == state for row in self.outgoing + self.leftovers + self.accepted)
 
@@ -67,14 +65,15 @@ class Index:
                 return Rows((), taken, (), ())
             return Rows(taken, (), (), ())
         holding = tuple(row for row in rows if row.state in (LISTEN, BOUND))
-        listeners = {(row.address, row.family, row.v6only) for row in holding if row.state == LISTEN}
+        listeners = {row.address: row for row in holding if row.state == LISTEN and not row.v6only}
+        listeners.update({row.address + " v6only": row for row in holding if row.state == LISTEN and row.v6only})
         outgoing: t.List[Socket] = []
         leftovers: t.List[Socket] = []
         accepted: t.List[Socket] = []
         for row in rows:
             if row.state in (LISTEN, BOUND):
                 continue
-            if any(_accepts(listener, row) for listener in listeners):
+            if any(listener.accepts(row) for listener in listeners.values()):
                 accepted.append(row)
             elif row.inode:
                 outgoing.append(row)
@@ -120,13 +119,16 @@ def will_linger(rows: Rows) -> bool:
     return bool(rows.leftovers)
 
 
-def _accepts(listener: t.Tuple[str, str, t.Optional[bool]], row: Socket) -> bool:
-    address, family, v6only = listener
-    if address == row.address:
-        return True
-    if address == "::":
-        return ":" in row.address or not v6only
-    return address == "0.0.0.0" and ":" not in row.address and family == IPV4
+def ephemeral_warning(ports: t.Sequence[PortPlan]) -> t.Tuple[str, ...]:
+    """A warning about wished ports that an outgoing connection can take."""
+    numbers = sorted({port.wish.port for port in ports if port.ephemeral})
+    if not numbers:
+        return ()
+    shown = ", ".join(map(str, numbers[:5])) + (" and %d more" % (len(numbers) - 5) if len(numbers) > 5 else "")
+    return (
+        "port %s: inside the range from which the kernel serves outgoing connections, so one of them can take it at any "
+        "moment; net.ipv4.ip_local_reserved_ports keeps it out" % shown,
+    )
 
 
 def _order(row: Socket) -> t.Tuple[t.Any, ...]:

@@ -9,7 +9,6 @@ One holder on several asked ports is stopped once. What a step does besides, it 
 from __future__ import annotations
 
 import typing as t
-from dataclasses import replace
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, matching, reasons, tables
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
@@ -44,7 +43,7 @@ def plan(snapshot: Snapshot, policy: Policy, ports: t.Sequence[PortPlan]) -> t.L
             )
             found[key] = _merged(found[key], step) if key in found else step
     wished = {row for step in found.values() for row in step.sockets}
-    return [replace(step, also_frees=_also_frees(snapshot, step, wished)) for step in found.values()]
+    return [step._replace(also_frees=_also_frees(snapshot, step, wished)) for step in found.values()]
 
 
 def refuse_collateral(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) -> t.List[PortPlan]:
@@ -59,12 +58,12 @@ def refuse_collateral(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) ->
         refusal = reasons.collateral(step.target, ", ".join(step.also_frees))
         pids = {target.pid for target in step.roots}
         marked = tuple(
-            replace(holder, stoppable=False, outcome="refused", refusal=refusal)
+            holder._replace(stoppable=False, outcome="refused", refusal=refusal)
             if pids.intersection(holder.pids)
             else holder
             for holder in port.holders
         )
-        answer.append(replace(port, holders=marked, refusal=refusal, kept=False))
+        answer.append(port._replace(holders=marked, refusal=refusal, kept=False))
     return answer
 
 
@@ -72,14 +71,14 @@ def polite_signal(process: Process, wanted: str) -> str:
     """The signal that asks this program to end: some do something else on TERM."""
     if wanted != "TERM":
         return wanted
-    return next((signal for name, signal in tables.POLITE_SIGNALS if matching.matches(process, (name,))), wanted)
+    return next((signal for name, signal in tables.POLITE_SIGNALS if matching.program(process, (name,))), wanted)
 
 
 def may_kill(process: Process, force: t.Optional[bool]) -> bool:
     """Whether KILL may follow when the grace period is over; databases are spared unless ``force`` says so."""
     if force is not None:
         return force
-    return matching.matching(process, tables.DATABASES) is None
+    return matching.program(process, tables.DATABASES) is None
 
 
 def _step(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) -> Step:
@@ -98,7 +97,7 @@ def _step(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) ->
         members=tuple(targets[1:]),
         sockets=holder.sockets,
         signal=polite_signal(main, policy.signal),
-        kill=may_kill(main, policy.force),
+        kill=all(may_kill(snapshot.processes[pid], policy.force) for pid in holder.pids),
         grace=PROCESS_GRACE if policy.grace_period is None else policy.grace_period,
     )
 
@@ -110,8 +109,7 @@ def _target(process: Process) -> Target:
 def _merged(first: Step, second: Step) -> Step:
     """Two steps on the same holder as one."""
     known = set(first.roots) | set(first.members)
-    return replace(
-        first,
+    return first._replace(
         ports=first.ports + tuple(label for label in second.ports if label not in first.ports),
         members=first.members + tuple(target for target in second.members if target not in known),
         sockets=first.sockets + tuple(row for row in second.sockets if row not in first.sockets),

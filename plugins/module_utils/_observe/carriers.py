@@ -21,7 +21,12 @@ import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SourceRefused
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import ESTABLISHED, TCP, Process, Socket
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors, netlink, processes, procnet
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    descriptors,
+    netlink,
+    processes,
+    procnet,
+)
 
 SSH = frozenset(("sshd", "sshd-session", "sshd-auth", "dropbear", "tinysshd"))
 AGENTS = frozenset(

@@ -21,6 +21,7 @@ import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Unit
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable
 
 Found = t.Tuple[t.Optional[Unit], t.Optional[Container]]
 
@@ -42,7 +43,7 @@ _BARE_ID = re.compile(r"[0-9a-f]{64}")
 _PARENTS = {"default": "containerd", "k8s.io": "containerd", "libpod_parent": "podman"}
 _LXC_PARENTS = ("lxc", "lxc.payload")
 _USER_MANAGER = re.compile(r"user@([0-9]+)\.service")
-_HEX_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+_HEX_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 def parse(data: bytes, own_root: str = "") -> Found:
@@ -56,13 +57,14 @@ def parse(data: bytes, own_root: str = "") -> Found:
     are no managers: they were made for processes that somebody else started.
     """
     hierarchies = _hierarchies(data)
+    systemds = _systemds(hierarchies)
     unit, container = None, None
     for name, path in hierarchies:
         parts = _parts(path, own_root)
         at, found = _container_in(parts)
         if container is None:
             container = found
-        if unit is None and name == _systemds(hierarchies):
+        if unit is None and name == systemds:
             # a unit at the place of the container is the host's unit that runs it (systemd-nspawn@x.service)
             unit = _unit_in(parts if at is None else parts[: at + 1])
     return unit, container
@@ -74,11 +76,10 @@ def root_of(data: bytes) -> str:
     In a container that sees the host's cgroups every path begins with the container's own (/docker/ID).
     """
     hierarchies = _hierarchies(data)
-    for name, path in hierarchies:
-        if name == _systemds(hierarchies):
-            break
-    else:
-        path = hierarchies[0][1] if hierarchies else "/"
+    systemds = _systemds(hierarchies)
+    # without systemd's or v2's one: every controller of v1 says the same of a container
+    paths = [path for name, path in hierarchies if name == systemds] or [path for _name, path in hierarchies] or ["/"]
+    path = paths[0]
     if path.endswith("/init.scope"):  # where systemd puts itself
         path = path[: -len("/init.scope")]
     return "" if path == "/" else path
@@ -93,10 +94,10 @@ def _hierarchies(data: bytes) -> t.List[t.Tuple[str, str]]:
         fields = line.split(b":", 2)
         if len(fields) != 3 or not fields[0].isdigit() or not fields[2].startswith(b"/"):
             raise MalformedData("/proc/pid/cgroup", "not number:controllers:path", line)
-        path = fields[2].decode("utf-8", "backslashreplace")
+        path = printable(fields[2])
         if path.endswith(" (deleted)"):  # the kernel's mark for a cgroup that was removed under its process
             path = path[: -len(" (deleted)")]
-        found.append((fields[1].decode("ascii", "backslashreplace"), path))
+        found.append((printable(fields[1]), path))
     return found
 
 
@@ -117,7 +118,7 @@ def _container_in(parts: t.Sequence[str]) -> t.Tuple[t.Optional[int], t.Optional
     in_pod = False
     for at, part in enumerate(parts):
         parent = parts[at - 1] if at else ""
-        in_pod = in_pod or part.startswith("kubepods")
+        in_pod = in_pod or "kubepods" in part  # kubepods.slice, kubelet-kubepods.slice
         found = None
         for engine, pattern in _SCOPES:
             match = pattern.fullmatch(part)
@@ -152,4 +153,5 @@ def _unit_in(parts: t.Sequence[str]) -> t.Optional[Unit]:
 
 def _unescape(name: str) -> str:
     r"""systemd writes ``-`` inside of a name as ``\x2d`` (systemd-escape(1)); a machine's own name has the dash."""
-    return _HEX_ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), name)
+    escaped = _HEX_ESCAPE.sub(lambda found: bytes((int(found.group(1), 16),)), name.encode("utf-8"))
+    return printable(escaped)

@@ -100,8 +100,16 @@ def inodes_of(pid: int) -> t.Set[int]:
 
 
 def still_holds(pid: int, inodes: t.Iterable[int]) -> bool:
-    """Whether the process still has at least one of these sockets open, as far as can be seen."""
-    return not inodes_of(pid).isdisjoint(inodes)
+    """Whether the process still has at least one of these sockets open, as far as can be seen.
+
+    Its threads are asked too: the first one may have ended, and any of them may have a table of its own.
+    """
+    if not inodes_of(pid).isdisjoint(inodes):
+        return True
+    tally = _Tally()
+    wanted = {b"socket:[%d]" % inode: inode for inode in inodes if inode}
+    _look_at_threads([b"%d" % pid], wanted, _links_by_fd, tally)
+    return bool(tally.hits)
 
 
 def hidepid() -> bool:
@@ -339,7 +347,8 @@ class _Child:
         os.close(self._answer)
         os.close(self.queue)
         try:
-            os.kill(self._pid, signal.SIGKILL)  # at its end already, unless it was too slow; not reaped, so still its pid
+            # It is at its end already, unless it was too slow. Nobody has reaped it, so the pid is still its own.
+            os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
         except OSError:
             # ECHILD, ESRCH: the kernel has reaped it by itself, as whoever started us ignores SIGCHLD

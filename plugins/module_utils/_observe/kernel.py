@@ -139,30 +139,25 @@ def parse_family(payload: bytes) -> t.Tuple[str, int]:
 def _from_links() -> t.Dict[Key, str]:
     request = _LINK.pack(0, 0, 0, 0, 0)
     answer = netlink.ask(netlink.NETLINK_ROUTE, _RTM_GETLINK, netlink.NLM_F_DUMP, request, _TIMEOUT)
-    links = [parse_link(body) for type_, body in answer if type_ == _RTM_NEWLINK]
     owners: t.Dict[Key, str] = {}
-    families: t.Optional[t.Dict[str, int]] = None
-    for link in links:
+    for type_, body in answer:
+        link = parse_link(body) if type_ == _RTM_NEWLINK else None
         if link is None:
             continue
-        port = link.port
-        if link.kind == _WIREGUARD:
-            families = _families() if families is None else families
-            port = _wireguard_port(families.get(_WIREGUARD), link.name)
+        port = _wireguard_port(link.name) if link.kind == _WIREGUARD else link.port
         if port:
             owners.setdefault((UDP, port), "%s link %s" % (link.kind, printable_text(link.name)))
     return owners
 
 
-def _wireguard_port(family: t.Optional[int], name: str) -> t.Optional[int]:
-    if family is None:
-        return None
+def _wireguard_port(name: str) -> t.Optional[int]:
     attribute = netlink.attribute(_WGDEVICE_IFNAME, name.encode("utf-8", "surrogateescape") + b"\0")
     request = _GENERIC.pack(_WG_CMD_GET_DEVICE, 1, 0) + attribute
     try:
+        family = _families()[_WIREGUARD]
         answer = netlink.ask(netlink.NETLINK_GENERIC, family, netlink.NLM_F_DUMP, request, _TIMEOUT)
         ports = [parse_wireguard(body) for _, body in answer]
-    except ObserveError:
+    except (ObserveError, KeyError):
         # It tells only those who have CAP_NET_ADMIN. The other links still count.
         return None
     return next((port for port in ports if port), None)

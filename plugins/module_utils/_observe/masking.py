@@ -17,57 +17,20 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.secret_names import (
+    HABITS,
+    MASK,
+    OPTION,
+    ORACLE,
+    WORD_SETTINGS,
+    Habit,
+    is_secret_name,
+    is_secret_value,
+    is_switch,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable
 
-MASK = "********"
 MAX_LENGTH = 4096
-
-# --- names
-
-# One run of a name's letters: "dbPassword", "DB_PASSWORD" and "db-password" all have the words db and password.
-_WORDS = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_SECRET_ENDS = (
-    "password",
-    "passwd",
-    "passwort",
-    "passphrase",
-    "passcode",
-    "pass",
-    "pwd",
-    "pw",
-    "secret",
-    "secrets",
-    "token",
-    "tokens",
-    "apikey",
-    "authkey",
-    "accesskey",
-    "secretkey",
-    "privatekey",
-    "accountkey",
-    "credential",
-    "credentials",
-    "creds",
-    "auth",
-    "cookie",
-    "bearer",
-    "jwt",
-)
-_INNOCENT = frozenset(("bypass", "compass", "encompass", "overpass", "underpass", "trespass", "oauth", "xauth", "noauth"))
-# Words before "key" that make it a secret one.
-_SECRET_KEYS = frozenset(
-    "access account admin aes api app application auth consumer deploy encrypt encryption hmac jwt license master "
-    "private secret service session shared signing ssh storage subscription webhook".split()
-)
-# What may stand behind the telling word without changing what the value is.
-_FORMS = frozenset(("value", "hash", "plain", "raw", "base", "string", "data", "text"))
-# "--no-password", "--ask-pass": switches, so what follows is not theirs
-_SWITCHES = frozenset(("no", "ask", "without", "prompt", "enable", "disable", "use", "skip", "require", "allow"))
-# These often are the name of a file, and a file's name is no secret.
-_OFTEN_PATHS = ("key", "auth", "credential", "credentials", "creds", "cookie")
-_PATH = re.compile(r"(?:file:|~?/|\.{1,2}/)[^\s:@]*\Z|[^\s:@]+\.(?:pem|key|crt|cer|json|ya?ml|p12|pfx|jks|conf|txt)\Z")
-_PLAIN = frozenset(("", "true", "false", "yes", "no", "on", "off", "none", "null", MASK))
-_OPTION = re.compile(r"--[a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*(?:=.*)?\Z|-[A-Za-z]\Z|-[a-z]+\Z|-[DXJ][\w.:]+(?:=.*)?\Z", re.DOTALL)
 
 # name and separator at the start of a word; a value may be anything
 _ASSIGNMENT = re.compile(r"(?P<name>(?:--?|/)?[A-Za-z_][\w.\[\]-]*)(?P<sign>[=:])(?P<value>.+)\Z", re.DOTALL)
@@ -81,94 +44,8 @@ _VALUE = re.compile(
     r"|[^\s\"'&;,})\]]+",
     re.DOTALL,
 )
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a value under this name is a secret, judged by the name's last words."""
-    if name in ("PWD", "OLDPWD"):  # the shell's working directory
-        return False
-    words = [word.lower() for word in _WORDS.findall(name)]
-    while len(words) > 1 and words[-1] in _FORMS:
-        words.pop()
-    if not words or words[-1] in _INNOCENT:
-        return False
-    if words[-1] == "key":
-        return len(words) > 1 and words[-2].endswith(tuple(_SECRET_KEYS))
-    if words[-1] == "tokens" and words[0] in ("max", "min", "num", "n"):  # a language model's budget
-        return False
-    return words[-1].endswith(_SECRET_ENDS)
-
-
-def _is_secret_value(name: str, value: str) -> bool:
-    bare = value.strip("\"'\\")
-    if bare.lower() in _PLAIN:
-        return False
-    last = name.lower().rstrip("-_.")
-    if last.endswith(_OFTEN_PATHS) and _PATH.match(bare):
-        return False
-    # "-pass 2" is an encoder's second round
-    return not (last.lstrip("-/") == "pass" and len(bare) == 1 and bare.isdigit())
-
-
-# --- programs
-
-
-class _Habit(t.NamedTuple):
-    """Where a program takes secrets.
-
-    :param attached: options that have it attached, ``-psecret``.
-    :param separate: options that have it as the next word.
-    :param after: words with a secret two words on: ``add_user NAME SECRET``.
-    :param pair: options with ``user:secret`` in the same or the next word.
-    """
-
-    attached: t.Tuple[str, ...] = ()
-    separate: t.Tuple[str, ...] = ()
-    after: t.Tuple[str, ...] = ()
-    pair: t.Tuple[str, ...] = ()
-
-
-_BOTH_P = _Habit(attached=("-p",), separate=("-p",))
-_LDAP = _Habit(attached=("-w",), separate=("-w", "-a", "-s"))
-_LDAP_ASK = _Habit(attached=("-w",), separate=("-w",))
-_BIG_P = _Habit(attached=("-P",), separate=("-P",))
-_SAMBA = _Habit(pair=("-U", "--user"))
-_HABITS: t.Dict[str, _Habit] = {
-    # a separate word behind their -p is a database: they ask for the password
-    **dict.fromkeys(
-        "mysql mysqldump mysqladmin mysqlimport mysqlcheck mysqlsh mysqlslap mysqlshow mysqlbinlog mysqlpump mysql_upgrade "
-        "mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-slap mariadb-show mariadb-binlog "
-        "mariadb-backup mariadb-upgrade mariabackup xtrabackup innobackupex 7z 7za 7zr".split(),
-        _Habit(attached=("-p",)),
-    ),
-    **dict.fromkeys(
-        "mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles mycli mydumper myloader "
-        "sshpass rabbitmqadmin cqlsh cypher-shell rdesktop oc".split(),
-        _BOTH_P,
-    ),
-    **dict.fromkeys("ldapsearch ldapadd ldapmodify ldapdelete ldapmodrdn ldapwhoami ldapcompare ldapexop".split(), _LDAP_ASK),
-    "ldappasswd": _LDAP,
-    **dict.fromkeys("redis-cli redis-benchmark valkey-cli valkey-benchmark keydb-cli".split(), _Habit(separate=("-a",))),
-    **dict.fromkeys("sqlcmd bcp isql tsql ipmitool mosquitto_pub mosquitto_sub zip unzip".split(), _BIG_P),
-    **dict.fromkeys("smbclient rpcclient net winexe smbget".split(), _SAMBA),
-    **dict.fromkeys(("snmpget", "snmpwalk", "snmpset", "snmptrap"), _Habit(separate=("-A", "-X", "-c"))),
-    "curl": _Habit(pair=("-u", "-U", "--user", "--proxy-user", "-E", "--cert")),
-    "lftp": _Habit(pair=("-u", "--user")),
-    "http": _Habit(pair=("-a", "--auth")),
-    "https": _Habit(pair=("-a", "--auth")),
-    "etcdctl": _Habit(pair=("--user",)),
-    "rabbitmqctl": _Habit(after=("add_user", "change_password", "authenticate_user")),
-    "htpasswd": _Habit(after=("-b", "-bc", "-cb", "-nb", "-bn")),
-    "redis-server": _Habit(separate=("--requirepass", "--masterauth")),
-    "ngrok": _Habit(separate=("authtoken",)),
-    "vault": _Habit(separate=("login",)),
-}
-_BEFORE_LOGIN = frozenset("docker podman nerdctl buildah skopeo helm az cf npm".split())
-_HABITS.update(dict.fromkeys(_BEFORE_LOGIN, _Habit()))
-_WORD_SETTINGS = frozenset(("requirepass", "masterauth"))
 _PAIR = re.compile(r"[:%,]")
-_PASSWORD_ORACLE = re.compile(r"(?P<user>[^\s/@]{1,128}/)[^\s@/][^\s@]{0,256}(?P<at>@|\Z)")
-_ORACLE = frozenset("sqlplus sqlldr expdp impdp rman exp imp".split())
+_ORACLE_USER = re.compile(r"\A(?P<user>[^\s/@]{1,128}/)[^\s@/][^\s@]{0,256}(?P<at>@|\Z)")
 
 # --- what looks like a secret wherever it stands
 
@@ -181,6 +58,7 @@ _HEADER = re.compile(
     r"[^\s\"'\\]+(?:(?<=,)[ \t][^\r\n'\"]{0,4096})?",
     re.IGNORECASE,
 )
+_COOKIES = re.compile(r"(?P<name>\b(?:set-)?cookie:[ \t]{0,4})[^\r\n\"']+", re.IGNORECASE)
 _BEARER = re.compile(r"(?P<scheme>\bbearer[ \t]{1,4})[\w.~+/=-]{6,}", re.IGNORECASE)
 # in front of the last @ of a URL's authority; or, where a slash in the password was not escaped, of the first
 _URL_USER = re.compile(
@@ -188,10 +66,11 @@ _URL_USER = re.compile(
     r"(?:[^\s/?#\"']{1,1024}@|(?!\d{1,5}[/?#])[^\s@\"']{1,256}@)"
 )
 _URL_TOKEN = re.compile(r"(?<=://)[\w.-]{20,255}@")
+_JDBC_USER = re.compile(r"(?P<user>:(?:thin|oci8?):[^\s/@:]{1,128}/)[^\s@]{1,256}@")
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(?:"
-    r"gh[opsur]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|gl[a-z]{2,6}-[\w-]{16,}|xox[a-z]-[\w-]{8,}|xapp-[\w-]{8,}"
-    r"|A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{12,}|sk-[\w-]{16,}|[srp]k_(?:live|test)_\w{10,}|whsec_\w{16,}|AIza[\w-]{30,}"
+    r"gh[opsur]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|gl(?:pat|ptt|dt|rtr?|soat|cbt|agent|imt|ft)-[\w-]{16,}|xox[a-z]-[\w-]{8,}|xapp-[\w-]{8,}"
+    r"|A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{12,}|sk-(?=[\w-]{0,80}\d)[\w-]{16,}|[srp]k_(?:live|test)_\w{10,}|whsec_\w{16,}|AIza[\w-]{30,}"
     r"|ya29\.[\w-]{16,}|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{20,}|do[opr]_v1_[0-9a-f]{32,}|hv[sb]\.[\w-]{20,}"
     r"|SG\.[\w-]{16,64}\.[\w-]{16,}|tskey-[\w-]{10,}|dckr_pat_[\w-]{16,}|hf_[A-Za-z0-9]{30,}|glsa_\w{20,}"
     r"|AGE-SECRET-KEY-1[A-Z0-9]{20,})"
@@ -218,10 +97,9 @@ def mask_command(argv: t.Sequence[str]) -> str:
     length = 0
     # What comes behind the cut can't change what is before it. Masking is per word, so nothing is cut in two here.
     for word in _mask_words(argv, True):
-        word = _safe(word)
-        shown.append(_quote(word))
-        length += len(word) + 1
-        if length > MAX_LENGTH:
+        shown.append(_quote(_safe(word)))
+        length += len(shown[-1]) + 1
+        if length > MAX_LENGTH + 1:  # the last blank is not there
             break
     return _cut(" ".join(shown))
 
@@ -232,11 +110,14 @@ def _mask_text(text: str) -> str:
     if not _QUOTED.search(text):
         return next(_mask_words((text,), False))
     pieces: t.List[str] = []
-    end = 0
+    end = length = 0
     places = list(_SPLIT.finditer(text))
     for place, word in zip(places, _mask_words([place.group() for place in places], False)):
         pieces += (text[end : place.start()], word)
         end = place.end()
+        length += len(pieces[-2]) + len(word)
+        if length > MAX_LENGTH:  # the rest is behind the cut anyhow
+            return "".join(pieces)
     pieces.append(text[end:])
     return "".join(pieces)
 
@@ -246,7 +127,7 @@ def _mask_words(words: t.Sequence[str], whole: bool) -> t.Iterator[str]:
 
     :param whole: they are the arguments of a process; otherwise pieces of a text that has been through the patterns.
     """
-    programs: t.List[_Habit] = []
+    programs: t.List[Habit] = []
     oracle = login = False
     secret_in = -1  # words until a secret one, by position
     pair = False
@@ -257,31 +138,31 @@ def _mask_words(words: t.Sequence[str], whole: bool) -> t.Iterator[str]:
         if program.endswith(".exe"):
             program = program[:-4]
         secret_in -= 1
-        if secret_in == 0 and bare and not _OPTION.match(bare):
-            yield MASK if _is_secret_value(before, bare) else word
-        elif pair and not _OPTION.match(bare):
+        if secret_in == 0 and bare and not OPTION.match(bare):
+            yield MASK if is_secret_value(before, bare) else word
+        elif pair and not OPTION.match(bare):
             yield _mask_pair(word)
         else:
             yield _mask_word(word, programs, oracle, whole, before)
         pair = False
         before_login, login = login, login or (bare == "login" and bool(programs))
-        if _SETTING.match(bare) and is_secret_name(bare) and not _is_switch(bare) or bare in _WORD_SETTINGS:
-            secret_in = 1
-            before = bare
+        distance = next((far for habit in programs for option, far in habit.after if option == bare), 0)
+        if bare in WORD_SETTINGS or (_SETTING.match(bare) and is_secret_name(bare) and not is_switch(bare)):
+            secret_in, before = 1, bare
         elif any(bare in habit.separate for habit in programs) or (before_login and bare == "-p"):
             secret_in, before = 1, "-"
-        elif any(bare in habit.after for habit in programs):
-            secret_in, before = 2, "-"
+        elif distance:
+            secret_in, before = distance, "-"
         else:
             pair = any(bare in habit.pair for habit in programs)
             if secret_in < 1:
                 before = bare
-        if program in _HABITS:
-            programs.append(_HABITS[program])
-        oracle = oracle or program in _ORACLE
+        if program in HABITS:
+            programs.append(HABITS[program])
+        oracle = oracle or program in ORACLE
 
 
-def _mask_word(word: str, programs: t.List[_Habit], oracle: bool, whole: bool, before: str) -> str:
+def _mask_word(word: str, programs: t.List[Habit], oracle: bool, whole: bool, before: str) -> str:
     opening = "" if whole else word[: len(word) - len(word.lstrip("\"'"))]
     bare = word[len(opening) :]
     for habit in programs:
@@ -293,23 +174,30 @@ def _mask_word(word: str, programs: t.List[_Habit], oracle: bool, whole: bool, b
             if bare.startswith(start) and len(bare) > len(start):
                 return opening + start + _mask_pair(bare[len(start) :])
     if oracle:
-        bare = _PASSWORD_ORACLE.sub(r"\g<user>%s\g<at>" % MASK, bare, 1)
+        bare = _ORACLE_USER.sub(r"\g<user>%s\g<at>" % MASK, bare, 1)
     # "sh -c 'DB_PASSWORD=x exec server'" is a script, of which only a part is the value
-    if not (before.startswith("-") and before.endswith("c")) and (whole or not _QUOTED.search(bare.strip("\"'"))):
-        found = _ASSIGNMENT.match(bare)
-        if found and (found.group("sign") == "=" or bare[0] in "-/") and is_secret_name(found.group("name")):
-            if not _is_secret_value(found.group("name"), found.group("value")):
-                return word
-            return opening + found.group("name") + found.group("sign") + MASK
+    script = before.startswith("-") and before.endswith("c")
+    if not script and (whole or not _QUOTED.search(bare.strip("\"'"))):
+        masked = _mask_assignment(bare)
+        if masked is not None:
+            return opening + masked
     bare = _OPENSSL.sub(r"\1" + MASK, bare)
     if not whole:
         return opening + bare
     return _mask_text(bare) if _QUOTED.search(bare) else _mask_patterns(bare)
 
 
-def _is_switch(option: str) -> bool:
-    words = _WORDS.findall(option)
-    return len(words) > 1 and words[0].lower() in _SWITCHES
+def _mask_assignment(word: str) -> t.Optional[str]:
+    """``--password=x``, ``/pw:x``, ``--env=DB_PASSWORD=x``: all that follows is the value. None for other words."""
+    start = 0
+    while True:
+        found = _ASSIGNMENT.match(word, start)
+        if not found or not (found.group("sign") == "=" or word[start] in "-/"):
+            return None
+        if is_secret_name(found.group("name")):
+            secret = is_secret_value(found.group("name"), found.group("value"))
+            return word[: found.start("value")] + MASK if secret else word
+        start = found.start("value")
 
 
 def _mask_pair(word: str) -> str:
@@ -324,10 +212,13 @@ def _mask_patterns(text: str) -> str:
     if "-----BEGIN" in text:
         text = _PRIVATE_KEY.sub(MASK, text)
     text = _HEADER.sub(lambda found: found.group("name") + (found.group("scheme") or "") + MASK, text)
-    text = _BEARER.sub(lambda found: found.group("scheme") + MASK, text)
+    text = _COOKIES.sub(r"\g<name>" + MASK, text)
+    text = _BEARER.sub(r"\g<scheme>" + MASK, text)
     if "://" in text:
-        text = _URL_USER.sub(lambda found: found.group("user") + MASK + "@", text)
+        text = _URL_USER.sub(r"\g<user>%s@" % MASK, text)
         text = _URL_TOKEN.sub(MASK + "@", text)
+    if "jdbc:" in text:
+        text = _JDBC_USER.sub(r"\g<user>%s@" % MASK, text)
     return _TOKEN.sub(MASK, _mask_fields(text))
 
 
@@ -353,7 +244,7 @@ def _mask_fields(text: str) -> str:
 
 def _is_secret_field(text: str, found: t.Match[str], value: str) -> bool:
     name = found.group("name")
-    if not _is_secret_value(name, value):
+    if not is_secret_value(name, value):
         return False
     if found.group("sign") == ":":
         # lists of paths and hosts with ports have colons too: /opt/token:/opt/bin, http://auth:8080

@@ -16,7 +16,6 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process, Unit
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import cgroups
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.masking import mask_command
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable
 
 # Longer chains of parents are no real ones; a chain that is read while it changes must not keep us either.
@@ -38,7 +37,6 @@ class Stat(t.NamedTuple):
     comm: bytes
     state: str
     parent_pid: int
-    session: int
     start_ticks: int
 
 
@@ -62,11 +60,11 @@ def parse_stat(data: bytes) -> Stat:
     # 4 (parent) is at 1 behind the name, 22 (start time) at 19
     if start < 1 or end < start or len(fields) < 20 or len(fields[0]) != 1:
         raise MalformedData("/proc/pid/stat", "not pid (name) letter numbers", data)
-    numbers = (data[:start], fields[1], fields[3], fields[19])
+    numbers = (data[:start], fields[1], fields[19])
     if not all(number.isdigit() for number in numbers):
         raise MalformedData("/proc/pid/stat", "a field is not a number", data)
-    pid, parent, session, ticks = (int(number) for number in numbers)
-    return Stat(pid, data[start + 2 : end], fields[0].decode("ascii", "replace"), parent, session, ticks)
+    pid, parent, ticks = (int(number) for number in numbers)
+    return Stat(pid, data[start + 2 : end], fields[0].decode("ascii", "replace"), parent, ticks)
 
 
 def parse_status(data: bytes) -> Status:
@@ -88,6 +86,9 @@ def parse_command(data: bytes) -> t.Optional[str]:
     data = data.rstrip(b"\0")
     if not data:
         return None
+    # its patterns take a few milliseconds to compile, which a look at free ports need not spend
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe.masking import mask_command
+
     return mask_command([word.decode("utf-8", "surrogateescape") for word in data.split(b"\0")])
 
 
@@ -104,18 +105,25 @@ def describe(pids: t.Iterable[int]) -> t.Dict[int, Process]:
     for pid in asked & set(look.facts):
         look.read(look.facts[pid].stat.parent_pid, True)
     for pid in list(look.facts):
+        above = look.facts[pid].stat.parent_pid
         for _unused in range(MAX_ANCESTORS):
-            pid = look.facts[pid].stat.parent_pid
-            if pid in look.facts or not look.read(pid, False):
+            if above in look.facts or not look.read(above, False):
                 break
+            above = look.facts[above].stat.parent_pid
     return {pid: look.process(pid) for pid in sorted(look.facts)}
 
 
 def start_ticks(pid: int) -> t.Optional[int]:
-    """Start time (field 22 of /proc/[pid]/stat) of the process that has this pid now; None when there is none."""
+    """Start time (field 22 of /proc/[pid]/stat) of the process that has this pid now; None when there is none.
+
+    One that has ended and that its parent has not yet asked about (a zombie) is none, unless threads of it live on.
+    """
     try:
         with open("/proc/%d/stat" % pid, "rb") as file:
-            return parse_stat(file.read(4096)).start_ticks
+            stat = parse_stat(file.read(4096))
+        if stat.state in ("Z", "X") and len(os.listdir("/proc/%d/task" % pid)) < 2:
+            return None
+        return stat.start_ticks
     except OSError:
         # ENOENT: no such process. ESRCH: it ended while it was read.
         return None

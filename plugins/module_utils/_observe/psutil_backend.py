@@ -50,6 +50,8 @@ _LETTERS = {
     "idle": "I",
 }
 
+_BECOME = "run the task with become: true"
+
 # A parent chain longer than this is a ring: a reused pid in the middle of it.
 _GENERATIONS = 64
 
@@ -86,10 +88,22 @@ def look(ranges: t.Optional[Ranges] = None) -> Look:
             owned[inode] = alive
     ownerless = sum(1 for row in sockets if row.inode and row.inode not in owned)
     if ownerless:
-        blind.append(Blind("owners_hidden", "%d sockets have no process that can be seen" % ownerless, ownerless))
+        blind.append(
+            Blind("owners_hidden", "%d sockets have no process that can be seen" % ownerless, ownerless, _BECOME)
+        )
     uids = {inode: processes[pids[0]].uid for inode, pids in owned.items()}
     sockets = [row._replace(uid=uids.get(row.inode)) for row in sockets]
     return sockets, owned, processes, blind
+
+
+def start_ticks(pid: int) -> t.Optional[int]:
+    """What identifies the process that has this pid now, as `Process.start_ticks`; None when there is none."""
+    psutil = _psutil()
+    try:
+        return _start_ticks(psutil, psutil.Process(pid).create_time())
+    except (psutil.Error, OSError):
+        # It has ended, or does not say.
+        return None
 
 
 def parse_connection(connection: t.Any, pid: t.Optional[int]) -> t.Optional[Row]:
@@ -124,9 +138,9 @@ def unite(rows: t.Iterable[Row]) -> t.Tuple[t.List[Socket], t.Dict[int, t.Tuple[
     listening = {key[3] for key, pids in sharers.items() if key[4] == LISTEN and pids}
     sockets: t.List[Socket] = []
     owners: t.Dict[int, t.Tuple[int, ...]] = {}
-    for number, (key, pids) in enumerate(sorted(sharers.items(), key=lambda item: item[0]), 1):
+    for key, pids in sorted(sharers.items(), key=lambda item: item[0]):
         protocol, family, address, port, state, remote, peer = key
-        inode = -number
+        inode = _made_up_inode(key, pids)
         if pids:
             owners[inode] = tuple(sorted(pids))
         elif protocol == TCP and (
@@ -136,6 +150,14 @@ def unite(rows: t.Iterable[Row]) -> t.Tuple[t.List[Socket], t.Dict[int, t.Tuple[
             inode = 0
         sockets.append(Socket(protocol, family, address, port, state, remote, peer, inode=inode))
     return sockets, owners
+
+
+def _made_up_inode(key: t.Tuple[t.Any, ...], pids: t.Iterable[int]) -> int:
+    """A negative number that is the same in the next look, as long as the socket has the same owners."""
+    import hashlib
+
+    digest = hashlib.sha256(repr((key, sorted(pids))).encode("utf-8", "backslashreplace")).digest()
+    return -1 - int.from_bytes(digest[:7], "big")
 
 
 def _psutil() -> t.Any:
@@ -173,7 +195,9 @@ def _rows(psutil: t.Any, ranges: t.Optional[Ranges], blind: t.List[Blind]) -> t.
                 # It ended while it was looked at.
                 continue
         if refused:
-            blind.append(Blind("sockets_refused", "the sockets of %d processes can't be seen" % refused, refused))
+            blind.append(
+                Blind("sockets_refused", "the sockets of %d processes can't be seen" % refused, refused, _BECOME)
+            )
     rows = [parse_connection(connection, pid) for connection, pid in found]
     return [row for row in rows if row is not None and (ranges is None or contains(ranges, row.port))]
 
@@ -205,7 +229,7 @@ def _processes(psutil: t.Any, pids: t.Sequence[int], blind: t.List[Blind]) -> t.
         if not complete and pid in pids:
             hidden += 1
     if hidden:
-        blind.append(Blind("process_refused", "%d processes can't be seen in full" % hidden, hidden))
+        blind.append(Blind("process_refused", "%d processes can't be seen in full" % hidden, hidden, _BECOME))
     return processes
 
 
@@ -245,9 +269,11 @@ def _process(psutil: t.Any, pid: int, ancestors: t.Tuple[int, ...]) -> t.Tuple[P
 
 
 def _start_ticks(psutil: t.Any, started: t.Optional[float]) -> int:
-    """Field 22 of proc_pid_stat(5), from which psutil made the time; 0 where there is no such thing."""
-    if started is None or not sys.platform.startswith("linux"):
+    """Field 22 of proc_pid_stat(5), from which psutil made the time; milliseconds since the epoch elsewhere."""
+    if started is None:
         return 0
+    if not sys.platform.startswith("linux"):
+        return round(started * 1000)
     seconds: float = started - psutil.boot_time()
     return round(seconds * os.sysconf("SC_CLK_TCK"))
 

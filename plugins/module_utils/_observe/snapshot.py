@@ -27,12 +27,13 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Socket,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
-    carriers,
     descriptors,
     netlink,
-    ports as port_sets,
     processes,
     procnet,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    ports as port_sets,
 )
 
 Wanted = t.Dict[str, port_sets.Ranges]
@@ -57,16 +58,16 @@ def observe(ports: t.Iterable[t.Tuple[str, int]], backend: str = "auto", other_p
     :raises MalformedData: the kernel said something that it is not documented to say.
     """
     wanted = _by_protocol(ports)
-    if _needs_psutil(backend):
+    if needs_psutil(backend):
         return _by_psutil(wanted, other_ports)
     table = _Table(backend)
     sockets, owners, known, scan = _look(table, wanted)
-    unseen = [row for row in sockets if row.inode and row.inode not in owners]
+    unseen = _unseen(sockets, owners)
     if unseen:
         # with the kernel's sockets this pause is spent for nothing; they are rare, and look just like an exiting owner
         time.sleep(_SECOND_LOOK)
         sockets, owners, known, scan = _look(table, wanted, owners)
-        unseen = [row for row in sockets if row.inode and row.inode not in owners]
+        unseen = _unseen(sockets, owners)
     blind = table.blind + (_unseen_owners(scan) if unseen else [])
     others: t.List[Socket] = []
     if other_ports and owners:
@@ -83,7 +84,7 @@ def observe(ports: t.Iterable[t.Tuple[str, int]], backend: str = "auto", other_p
         ephemeral=ephemeral,
         ephemeral_reserved=reserved,
         self_pids=own,
-        carriers=carriers.carriers(known, owners, own),
+        carriers=_carriers(known, owners, own),
         backend=table.backend,
     )
 
@@ -91,9 +92,19 @@ def observe(ports: t.Iterable[t.Tuple[str, int]], backend: str = "auto", other_p
 def observe_sockets(ports: t.Iterable[t.Tuple[str, int]], backend: str = "auto") -> t.Tuple[Socket, ...]:
     """Only the rows on these ports: what a loop that waits for a change can afford to ask for."""
     wanted = _by_protocol(ports)
-    if _needs_psutil(backend):
+    if needs_psutil(backend):
         return _by_psutil(wanted, False).sockets
     return tuple(_Table(backend).rows(wanted))
+
+
+def _unseen(sockets: t.Sequence[Socket], owners: Owners) -> t.List[Socket]:
+    """The rows that have an owner which was not found. A listener's clients come and go: they don't count beside it."""
+    listening = {(row.protocol, row.port) for row in sockets if row.state == LISTEN}
+    return [
+        row
+        for row in sockets
+        if row.inode and row.inode not in owners and (row.state in _IDLE or (row.protocol, row.port) not in listening)
+    ]
 
 
 def _by_protocol(ports: t.Iterable[t.Tuple[str, int]]) -> Wanted:
@@ -103,7 +114,8 @@ def _by_protocol(ports: t.Iterable[t.Tuple[str, int]]) -> Wanted:
     return {protocol: port_sets.merge(found) for protocol, found in sorted(numbers.items())}
 
 
-def _needs_psutil(backend: str) -> bool:
+def needs_psutil(backend: str) -> bool:
+    """Whether a look through this backend goes through psutil here."""
     return backend == "psutil" or not sys.platform.startswith("linux")
 
 
@@ -171,10 +183,18 @@ def _other_sockets(table: _Table, wanted: Wanted, owners: Owners) -> t.List[Sock
     return found
 
 
+def _carriers(known: t.Mapping[int, Process], owners: Owners, own: t.FrozenSet[int]) -> t.Dict[int, str]:
+    if not owners:
+        return {}
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers
+
+    return carriers.carriers(known, owners, own)
+
+
 def _kernel_owners(rows: t.List[Socket]) -> t.Dict[t.Tuple[str, int], str]:
     if not rows:
         return {}
-    # rarely needed, and everything that a run imports costs it time
+    # needed rarely, and what a run imports costs it time
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import kernel
 
     return kernel.kernel_owners(rows)
@@ -223,30 +243,29 @@ def _own_pids_by_psutil(known: t.Mapping[int, Process]) -> t.FrozenSet[int]:
     return frozenset(found)
 
 
-_NETLINK_REFUSED = (
-    "sock_diag is refused here (%s), so /proc/net was read: it does not show TCP sockets that are bound but don't listen"
-)
+_NETLINK_REFUSED = "sock_diag is refused here (%s), so /proc/net was read: it does not show TCP sockets that are bound but don't listen"
 
 
 def _unseen_owners(scan: descriptors.Scan) -> t.List[Blind]:
     """Why a socket of ours has no owner: everything that was closed to this look."""
     found = []
     root = os.geteuid() == 0
+    become = "run the task with become: true"
+    hidden = len(scan.refused)
     if scan.hidepid:
-        text = "/proc hides the processes of other users (mount option hidepid): run the task with become: true"
-        found.append(Blind("hidepid", text))
-    if scan.refused and not root:
-        text = "%d processes of other users can't be looked into as %s: run the task with become: true"
-        found.append(Blind("not_root", text % (len(scan.refused), processes.account(os.geteuid())), len(scan.refused)))
-    elif scan.refused:
+        text = "/proc hides the processes of other users (mount option hidepid)"
+        found.append(Blind("hidepid", text, advice=become))
+    if hidden and not root:
+        text = "%d processes of other users can't be looked into as %s"
+        found.append(Blind("not_root", text % (hidden, processes.account(os.geteuid())), hidden, become))
+    elif hidden:
         pid, number = min(scan.refused.items())
-        text = "the descriptors of %d processes (the first is pid %d: %s) can't be read even as root: look from outside of this sandbox or container, or give it CAP_SYS_PTRACE"
-        found.append(
-            Blind("descriptors_refused", text % (len(scan.refused), pid, os.strerror(number)), len(scan.refused))
-        )
+        text = "the descriptors of %d processes can't be read even as root, the first is pid %d: %s"
+        advice = "look from outside of this sandbox or container, or give it CAP_SYS_PTRACE"
+        found.append(Blind("descriptors_refused", text % (hidden, pid, os.strerror(number)), hidden, advice))
     if _in_pid_namespace():
-        text = "this system sees the processes of its own PID namespace only: look from the host that it runs on"
-        found.append(Blind("pid_namespace", text))
+        text = "this system sees only the processes of its own PID namespace"
+        found.append(Blind("pid_namespace", text, advice="look from the host that it runs on"))
     return found
 
 

@@ -24,19 +24,46 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     TCP,
     UDP,
     UNCONN,
+    Snapshot,
     Socket,
 )
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import processes
 
 _SYS_PIDFD_GETFD = 438
+# asm-generic/socket.h, Linux 5.14: identifies the network namespace of a socket, which need not be its process's.
+_SO_NETNS_COOKIE = 71
 
 _TYPES = {TCP: socket.SOCK_STREAM, UDP: socket.SOCK_DGRAM}
 _FAMILIES = {socket.AF_INET: IPV4, socket.AF_INET6: IPV6}
 
 
+def explained(snapshot: Snapshot, ports: t.Iterable[t.Tuple[str, int]]) -> Snapshot:
+    """The snapshot, with the sockets that keep these ports from being bound although no table lists them.
+
+    Where this can't be asked, or nothing is found, the snapshot stays as it is: then the owner is hidden.
+
+    :param ports: (protocol, port) pairs.
+    """
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    rows, owners = list(snapshot.sockets), dict(snapshot.owners)
+    listed = {row.inode for row in rows}
+    try:
+        for protocol, port in ports:
+            found, sharers = find_bound(port, protocol, pids, listed)
+            rows += found
+            owners.update(sharers)
+    except SourceRefused:
+        # Before Linux 5.6, or in a sandbox.
+        return snapshot
+    known = dict(snapshot.processes)
+    known.update(processes.describe({pid for sharers in owners.values() for pid in sharers}.difference(known)))
+    return snapshot._replace(sockets=tuple(rows), owners=owners, processes=known)
+
+
 def find_bound(
     port: int, protocol: str, pids: t.Iterable[int], listed: t.Container[int] = ()
 ) -> t.Tuple[t.List[Socket], t.Dict[int, t.Tuple[int, ...]]]:
-    """The sockets of these processes that are bound to the port, have no peer and are in no table.
+    """The sockets of this network namespace that these processes have bound to the port, without a peer or a listener.
 
     :param pids: processes to look into; those that have ended or that can't be looked into are passed over.
     :param listed: inodes of sockets that are known already: these are not copied.
@@ -104,7 +131,8 @@ def _ask(
             try:
                 # The process may have opened something else under this number since it was listed.
                 if os.fstat(descriptor).st_ino == inode:
-                    yield inode, _row(descriptor, inode, port, protocol)
+                    row = _row(descriptor, inode, port, protocol)
+                    yield inode, row if row and _is_local(descriptor, pid) else None
             except OSError:
                 # It changed while it was asked, or is a socket of a kind that has no such name.
                 continue
@@ -137,6 +165,19 @@ def _row(descriptor: int, inode: int, port: int, protocol: str) -> t.Optional[So
         return Socket(protocol, family, address, port, BOUND if protocol == TCP else UNCONN, "", 0, uid, inode, v6only)
     finally:
         view.detach()
+
+
+def _is_local(descriptor: int, pid: int) -> bool:
+    """Whether the socket is in our network namespace; before Linux 5.14 the process's own must do as an answer."""
+    view = socket.socket(fileno=descriptor)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+            cookies = [one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8) for one in (view, ours)]
+    except OSError:
+        return os.stat("/proc/%d/ns/net" % pid).st_ino == os.stat("/proc/self/ns/net").st_ino
+    finally:
+        view.detach()
+    return cookies[0] == cookies[1]
 
 
 def _connected(view: socket.socket) -> bool:

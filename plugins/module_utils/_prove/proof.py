@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.pidfd import Waker
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
+    CONNECTION,
     LEFTOVER,
     LISTEN,
     UDP,
@@ -104,7 +105,15 @@ def _only_leftovers(port: PortPlan) -> bool:
 def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seconds: float, guess: Guess) -> Refusal:
     """Name who holds an unmet port: one that did not go, or a new one, with its parent and the likely supervisor."""
     culprit = next((holder for holder in port.holders if holder.outcome != "kept"), None)
-    if culprit is None or not culprit.pids:
+    closed = {row.inode for outcome in outcomes if not outcome.step.roots for row in outcome.step.sockets if row.inode}
+    if culprit is not None and culprit.inodes & closed:
+        return Refusal(
+            "still_held",
+            "the connection on %s was closed, but its program had bound the socket explicitly, so it keeps the port"
+            % port.wish.label,
+            "free it without close_blocking, which stops %s, or wait for its end with timeout" % (culprit.name or "it"),
+        )
+    if culprit is None or not culprit.pids or culprit.kind == CONNECTION:
         if port.refusal is not None:
             return port.refusal
         return Refusal("still_held", "%s still can't be bound" % port.wish.label, "look again with state: present")

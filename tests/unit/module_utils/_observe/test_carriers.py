@@ -1,0 +1,206 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Process
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers, processes
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="by design: reads Linux's /proc")
+
+
+@pytest.mark.parametrize(
+    ("value", "session"),
+    [
+        ("192.0.2.1 50000 192.0.2.2 22", ("192.0.2.1", 50000, "192.0.2.2", 22)),
+        ("fe80::1%eth0 50000 fe80::2%eth0 22", ("fe80::1", 50000, "fe80::2", 22)),
+        ("", None),
+        ("UNKNOWN 65535 UNKNOWN", None),
+        ("a b c d", None),
+        ("1 2 3 4 5", None),
+    ],
+)
+def test_parse_session(value, session):
+    assert carriers.parse_session(value) == session
+
+
+@pytest.mark.parametrize(
+    ("process", "names", "is_one"),
+    [
+        (Process(1, "sshd"), carriers.SSH, True),
+        (Process(1, "sshd-session"), carriers.SSH, True),
+        (Process(1, "python3", exe="/usr/sbin/sshd (deleted)"), carriers.SSH, True),
+        (Process(1, "x", command="sshd: root@pts/0"), carriers.SSH, True),
+        (Process(1, "ssh"), carriers.SSH, False),
+        (Process(1, "sshd-keygen"), carriers.SSH, False),
+        (Process(1, "amazon-ssm-agen"), carriers.AGENTS, True),  # as the kernel cuts it
+        (Process(1, "ssm-session-wor"), carriers.AGENTS, True),
+        (Process(1, "python3", command="/usr/bin/python3 -u /usr/sbin/waagent -daemon"), carriers.AGENTS, True),
+        (Process(1, "tailscaled"), carriers.AGENTS, True),
+        (Process(1, "tailscale"), carriers.AGENTS, False),
+        (
+            Process(1, "nginx", exe="/usr/sbin/nginx", command="nginx: worker process"),
+            carriers.SSH | carriers.AGENTS,
+            False,
+        ),
+    ],
+)
+def test_is_one_of(process, names, is_one):
+    assert carriers.is_one_of(process, names) is is_one
+
+
+class Session:
+    """A process of a given name with one accepted connection and one listening socket, as sshd has them for ssh -R."""
+
+    def __init__(self, name, connected=True, others=()):
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen()
+            self.client = socket.create_connection(server.getsockname())
+            reader, writer = os.pipe()
+            self.pid = os.fork()
+            if self.pid == 0:
+                try:
+                    signal.alarm(60)
+                    os.close(reader)
+                    for each in (self, *others):
+                        each.client.close()
+                    ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)  # PR_SET_NAME
+                    accepted, _address = server.accept()
+                    if not connected:
+                        accepted.close()
+                    server.close()
+                    forwarded = socket.socket()
+                    forwarded.bind(("127.0.0.1", 0))
+                    forwarded.listen()
+                    os.write(writer, b"%d" % os.fstat(forwarded.fileno()).st_ino)
+                    signal.pause()
+                finally:
+                    os._exit(1)
+            os.close(writer)
+            self.inode = int(os.read(reader, 20))
+            os.close(reader)
+        client, server = self.client.getsockname(), self.client.getpeername()
+        self.variable = "%s %d %s %d" % (client + server)
+
+    def end(self):
+        self.client.close()
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+@pytest.fixture
+def sessions(monkeypatch):
+    """A function that starts a session; our own environment names none yet."""
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    started = []
+
+    def start(name, connected=True):
+        started.append(Session(name, connected, started))
+        return started[-1]
+
+    yield start
+    for session in started:
+        session.end()
+
+
+def find(*started, self_pids=frozenset()):
+    owners = {session.inode: (session.pid,) for session in started}
+    known = processes.describe([session.pid for session in started])
+    return carriers.carriers(known, owners, self_pids)
+
+
+def test_other_holders_are_none_and_cost_no_dump(sessions, monkeypatch):
+    monkeypatch.setattr(carriers, "_established", lambda: 1 / 0)
+    assert find(sessions("nginx")) == {}
+    assert carriers.carriers({}, {}, frozenset()) == {}
+
+
+@pytest.mark.parametrize("name", ["sshd", "sshd-session", "dropbear"])
+def test_an_unknown_own_session_makes_every_session_one(sessions, name):
+    one, two = sessions(name), sessions(name)
+    found = find(one, two)
+    assert set(found) == {one.pid, two.pid}
+    assert "can't be told" in found[one.pid]
+
+
+def test_sshd_without_a_connection_is_none(sessions):
+    assert find(sessions("sshd", False)) == {}
+
+
+def test_our_own_session_by_the_environment(sessions, monkeypatch):
+    own, other = sessions("sshd"), sessions("sshd")
+    monkeypatch.setenv("SSH_CONNECTION", own.variable)
+    found = find(own, other)
+    assert found == {own.pid: "is the SSH session that runs this task"}
+
+
+def test_our_own_session_by_an_ancestors_environment(sessions):
+    own, other = sessions("sshd"), sessions("sshd")
+    ancestor = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, env={"SSH_CONNECTION": own.variable})
+    try:
+        # fork and exec are two moments: the environment is there after the second
+        while os.readlink("/proc/%d/exe" % ancestor.pid) == os.readlink("/proc/self/exe"):
+            pass
+        assert set(find(own, other, self_pids={os.getpid(), ancestor.pid})) == {own.pid}
+    finally:
+        ancestor.communicate()
+
+
+def test_our_own_session_by_ancestry(sessions):
+    own, other = sessions("sshd"), sessions("sshd")
+    assert set(find(own, other, self_pids={os.getpid(), own.pid})) == {own.pid}
+
+
+def test_a_variable_of_a_session_that_is_gone_proves_nothing(sessions, monkeypatch):
+    one = sessions("sshd")
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
+    assert set(find(one)) == {one.pid}
+
+
+def test_privilege_separation(sessions, monkeypatch):
+    """The parent has the connection of our session, the child holds the port and has no connection of its own."""
+    own, child = sessions("sshd"), sessions("sshd", False)
+    monkeypatch.setenv("SSH_CONNECTION", own.variable)
+    known = processes.describe([own.pid, child.pid])
+    known[child.pid] = Process(child.pid, "sshd", parent_pid=own.pid)
+    assert set(carriers.carriers(known, {child.inode: (child.pid,)}, frozenset())) == {child.pid}
+
+
+def test_agents_always(sessions, monkeypatch):
+    own, agent, idle = sessions("sshd"), sessions("amazon-ssm-agent"), sessions("tailscaled", False)
+    monkeypatch.setenv("SSH_CONNECTION", own.variable)
+    found = find(own, agent, idle)
+    assert set(found) == {own.pid, agent.pid}
+    assert "agent" in found[agent.pid]
+
+
+def test_the_local_other_end_of_our_session(sessions, monkeypatch):
+    """Something in front of sshd on the same machine: here it is this very process, that has the client's end."""
+    own = sessions("sshd")
+    monkeypatch.setenv("SSH_CONNECTION", own.variable)
+    known = processes.describe([os.getpid()])
+    owners = {os.fstat(own.client.fileno()).st_ino: (os.getpid(),)}
+    assert carriers.carriers(known, owners, frozenset()) == {
+        os.getpid(): "is the near end of the SSH connection that runs this task"
+    }
+
+
+def test_without_netlink(sessions, monkeypatch):
+    from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SourceRefused
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import netlink
+
+    def refuse(*_unused):
+        raise SourceRefused("sock_diag", "Operation not permitted")
+
+    one = sessions("sshd")
+    monkeypatch.setattr(netlink, "dump", refuse)
+    assert set(find(one)) == {one.pid}

@@ -1,0 +1,56 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Unit
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.cgroups import parse, root_of
+
+CASES = yaml.safe_load(Path(__file__).parents[2].joinpath("data", "cgroups.yml").read_text("utf-8"))
+ID = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["what"])
+def test_recorded(case):
+    data = "".join(line + "\n" for line in case["lines"] or ()).encode()
+    unit = Unit(*case["unit"]) if "unit" in case else None
+    container = Container(*case["container"]) if "container" in case else None
+    assert parse(data, case.get("root", "")) == (unit, container)
+
+
+@pytest.mark.parametrize(
+    ("data", "root"),
+    [
+        (b"0::/init.scope\n", ""),
+        (b"0::/\n", ""),
+        (b"", ""),
+        (b"0::/docker/%b/init.scope\n" % ID.encode(), "/docker/" + ID),
+        (b"0::/docker/%b\n" % ID.encode(), "/docker/" + ID),
+        (b"4:memory:/docker/abc\n3:cpu:/docker/abc\n", "/docker/abc"),
+        (b"9:name=systemd:/right\n4:memory:/wrong\n0::/\n", "/right"),
+    ],
+)
+def test_root_of(data, root):
+    assert root_of(data) == root
+
+
+@pytest.mark.parametrize(
+    "data", [b"0::\n", b"0:/x\n", b"x::/y\n", b"nonsense\n", b"0::relative\n", b"\0\n", b"1:name=systemd:/x\n0:"]
+)
+def test_malformed(data):
+    with pytest.raises(MalformedData):
+        parse(data)
+    with pytest.raises(MalformedData):
+        root_of(data)
+
+
+def test_bytes_that_are_not_utf8():
+    unit, container = parse(b"0::/system.slice/caf\xe9.service\n")
+    assert unit == Unit("caf\\xe9.service")
+    assert container is None
+    assert parse(b"0::/machine.slice/systemd-nspawn@\\xe4\\xb8\\x96.service\n")[1] == Container("systemd-nspawn", "世")

@@ -1,0 +1,239 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import processes
+
+psutil = pytest.importorskip("psutil")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="by design: reads Linux's /proc")
+
+TAIL = b" S 7 42 9 34816 42 4194304 100 0 0 0 0 0 0 0 20 0 1 0 78601 3133440 394 18446744073709551615 1\n"
+
+
+@pytest.mark.parametrize(
+    "comm",
+    [
+        b"bash",
+        b"",
+        b"a b",
+        b"(sd-pam)",
+        b") R 1 2 3 4",
+        b"a) S 1 (b",
+        b"new\nline",
+        b"caf\xe9",
+        b"()",
+        b")",
+        b"kworker/0:1-events",
+    ],
+)
+def test_parse_stat(comm):
+    assert processes.parse_stat(b"42 (" + comm + b")" + TAIL) == (42, comm, "S", 7, 78601)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"42", b"42 (bash", b"42 bash S 7", b"42 (bash) S 7 42", b"42 (bash)" + TAIL.replace(b"78601", b"x"), b"x (bash)" + TAIL,
+     b"42 (bash)" + TAIL.replace(b" S ", b" SS "), b"(bash)" + TAIL, b"42 (bash)" + TAIL.replace(b" 7 ", b" -7 ")],
+)  # fmt: skip
+def test_malformed_stat(data):
+    with pytest.raises(MalformedData):
+        processes.parse_stat(data)
+
+
+def test_parse_status():
+    assert processes.parse_status(b"Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t5\n") == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"Uid:\t1\t2\t3\n", b"Uid: 1 2 3 4\n", b"Name:\tUid:\t1\t2\t3\t4 \n", b"Uid:\t-1\t0\t0\t0\n"]
+)
+def test_malformed_status(data):
+    with pytest.raises(MalformedData):
+        processes.parse_status(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "command"),
+    [
+        (b"", None),
+        (b"\0\0\0", None),
+        (b"nginx\0-g\0daemon off;\0", "nginx -g 'daemon off;'"),
+        (b"a\0\0b\0", "a '' b"),
+        (b"postgres: bob db idle\0\0\0\0\0\0", "postgres: bob db idle"),
+        (b"app\0--password\0Hunter2xyz\0", "app --password ********"),
+        (b"app\0caf\xe9\n\0", "app caf\\xe9\\x0a"),
+    ],
+)
+def test_parse_command(data, command):
+    assert processes.parse_command(data) == command
+
+
+# --- real ones
+
+
+@pytest.fixture
+def start():
+    """A function that starts a program and returns its pid when it has said a line."""
+    started = []
+
+    def run(*argv, **options):
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.PIPE, **options)
+        started.append(process)
+        assert process.stdout.readline()
+        return process.pid
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+WAIT = "print(1, flush=True); input()"
+
+
+def test_a_process_as_psutil_sees_it(start):
+    pid = start(sys.executable, "-c", WAIT, "a b", "--password=Hunter2xyz")
+    found = processes.describe([pid])[pid]
+    oracle = psutil.Process(pid)
+    assert found.name == oracle.name()
+    assert found.parent_pid == oracle.ppid() == os.getpid()
+    assert found.exe == oracle.exe()
+    assert found.command == "%s -c '%s' 'a b' --password=********" % (sys.executable, WAIT)
+    assert found.uid == oracle.uids().effective
+    assert found.user == oracle.username()
+    assert found.started == pytest.approx(oracle.create_time(), abs=1)
+    assert found.state in ("R", "S")
+    assert found.ancestors == tuple(each.pid for each in oracle.parents())
+    assert time.time() - found.started < 60
+
+
+def test_all_ancestors_are_there_and_the_parent_has_its_command(start):
+    pid = start(sys.executable, "-c", WAIT)
+    found = processes.describe([pid])
+    assert set(found) == {pid, os.getpid()} | {each.pid for each in psutil.Process().parents()}
+    assert found[os.getpid()].command
+    for above in found[os.getpid()].ancestors:
+        assert found[above].name
+        assert found[above].started > 0
+        assert found[above].user
+    assert found[pid].ancestors == (os.getpid(), *found[os.getpid()].ancestors)
+
+
+def test_the_start_time_is_the_same_every_time(start):
+    pid = start(sys.executable, "-c", WAIT)
+    assert len({processes.describe([pid])[pid].started for _ in range(50)}) == 1
+
+
+def test_names_that_try_to_confuse(start):
+    script = "import ctypes; ctypes.CDLL(None).prctl(15, %r); " + WAIT
+    pid = start(sys.executable, "-c", script % b") R 1 (\n\xe9\x1b", "x\ny", b"\xff\xfe")
+    found = processes.describe([pid])[pid]
+    assert found.name == ") R 1 (\\x0a\\xe9\\x1b"
+    assert found.parent_pid == os.getpid()
+    assert found.command.endswith(" x\\x0ay \\xff\\xfe")
+
+
+def test_an_executable_that_was_replaced(start, tmp_path):
+    shutil.copy("/bin/sleep", tmp_path / "holder")
+    process = subprocess.Popen([str(tmp_path / "holder"), "60"])
+    try:
+        os.unlink(tmp_path / "holder")
+        assert processes.describe([process.pid])[process.pid].exe == "%s/holder (deleted)" % tmp_path
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_zombie_is_described_and_a_vanished_one_left_out():
+    process = subprocess.Popen(["/bin/true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    found = processes.describe([process.pid])[process.pid]
+    assert (found.state, found.command, found.exe) == ("Z", None, None)
+    assert found.name == "true"
+    process.wait()
+    assert processes.describe([process.pid]) == {}
+
+
+def test_a_kernel_thread():
+    with_none = [each.pid for each in psutil.process_iter() if each.ppid() == 2]
+    if not with_none:
+        pytest.skip("by design: this PID namespace has no kernel threads")
+    found = processes.describe(with_none[:1])[with_none[0]]
+    assert (found.exe, found.command, found.parent_pid) == (None, None, 2)
+
+
+def test_nobody_and_nothing():
+    assert processes.describe([]) == {}
+    assert processes.describe([0, -5, 2**31 - 1]) == {}
+
+
+def test_a_chain_of_parents_that_is_a_ring(monkeypatch):
+    look = processes._Look()
+    stat = processes.Stat(5, b"x", "S", 6, 0)
+    look.facts[5] = processes._Facts(stat, 0, None, None, None, None)
+    look.facts[6] = processes._Facts(stat._replace(pid=6, parent_pid=5), 0, None, None, None, None)
+    assert look.process(5).ancestors == (6,)
+
+
+def test_self_pids():
+    assert processes.self_pids() == {os.getpid(), *(each.pid for each in psutil.Process().parents())}
+
+
+def test_accounts():
+    assert processes.account(0) == "root"
+    free = next(uid for uid in range(60001, 65000) if uid not in {each.pw_uid for each in pwd.getpwall()})
+    assert processes.account(free) == str(free)
+    assert processes.account(2**32 - 1) == str(2**32 - 1)
+
+
+def test_the_effective_user_counts(in_netns):
+    def look():
+        os.seteuid(65534)
+        ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which a change of the user takes away
+        return processes.describe([os.getpid()])[os.getpid()]
+
+    found = in_netns(look)
+    assert (found.uid, found.user) == (65534, "nobody")
+
+
+def test_what_a_plain_user_sees_of_others(in_netns, start):
+    pid = start(sys.executable, "-c", WAIT)
+    found = in_netns(processes.describe, [pid], user=True)
+    # the kernel shows everybody's name, user and command line, and refuses the link to the executable
+    assert found[pid].exe is None
+    assert found[pid].command.startswith(sys.executable)
+    assert found[pid].user == "root"
+
+
+def test_environment(start):
+    pid = start(sys.executable, "-c", WAIT, env={"A": "b=c", "PATH": os.environ["PATH"]})
+    assert processes.read_environment(pid)[b"A"] == b"b=c"
+    assert processes.read_environment(2**31 - 1) == {}
+
+
+def test_a_process_that_is_stopped(start):
+    pid = start(sys.executable, "-c", WAIT)
+    os.kill(pid, signal.SIGSTOP)
+    os.waitpid(pid, os.WUNTRACED)
+    assert processes.describe([pid])[pid].state == "T"
+
+
+def test_many_processes_come_and_go():
+    """Whatever is read while processes end, nothing is raised and nothing of the wrong process is told."""
+    for _ in range(100):
+        process = subprocess.Popen(["/bin/true"])
+        found = processes.describe([process.pid]).get(process.pid)
+        process.wait()
+        assert found is None or found.parent_pid == os.getpid()

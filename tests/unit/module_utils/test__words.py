@@ -1,0 +1,191 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one line for people."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils import _report, _words
+from ansible_collections.harbormaster.ports.plugins.module_utils._conductor import Story
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    Blind,
+    Outcome,
+    Plan,
+    Policy,
+    Process,
+    Proof,
+    Snapshot,
+    Socket,
+    Unit,
+    Wish,
+)
+
+NOW = 1_700_000_000.0
+TCP, UDP = Wish(8080, "tcp"), Wish(8080, "udp")
+FREEING = Policy(state="free")
+
+
+def held(name="nginx", pid=812, pids=(), **more):
+    parents = {pid: 1, **{one: pid for one in pids}}
+    known = {
+        one: Process(
+            one, name, parent, user="root", started=NOW - 11520, start_ticks=one, ancestors=(parent, 1), **more
+        )
+        for one, parent in parents.items()
+    }
+    row = Socket("tcp", "ipv4", "0.0.0.0", 8080, "LISTEN", inode=11)
+    return Snapshot((row,), {11: (pid, *pids)}, known, bindable={UDP.key: True})
+
+
+def line(snapshot, policy=None, wishes=(TCP,), after=None, **more):
+    policy = policy or Policy()
+    plan = decide(snapshot, wishes, policy)
+    failure = plan.refusals[0] if plan.refusals else None
+    outcomes, proof = (), None
+    if after is not None:
+        outcomes = tuple(Outcome(step, "done", True, 0.1, 0, **more) for step in plan.steps)
+        proof = Proof(after, decide(after, wishes, policy))
+        more = {}
+    story = Story(snapshot, plan, policy, outcomes, proof, failure)
+    text = _report.result(story._replace(**more), NOW)["msg"]
+    assert "\n" not in text
+    return text
+
+
+FREE = Snapshot(bindable={TCP.key: True})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (-5, "0 s"), (0.9, "0 s"), (1, "1 s"), (59, "59 s"), (60, "1 min"), (61, "1 min 1 s"),
+        (3600, "1 h"), (3601, "1 h"), (11520, "3 h 12 min"), (86400, "1 d"), (90000, "1 d 1 h"), (86460, "1 d"),
+        (1e9, "11574 d 1 h"),
+    ],
+)  # fmt: skip
+def test_duration(seconds, text):
+    assert _words.duration(seconds) == text
+
+
+def test_account():
+    assert _words.account(None) is None
+    assert _words.account(0) == pwd.getpwuid(0).pw_name
+    nobody = next(uid for uid in range(60000, 65000) if uid not in {entry.pw_uid for entry in pwd.getpwall()})
+    assert _words.account(nobody) == str(nobody)
+
+
+def test_who_has_it():
+    snapshot = held(unit=Unit("nginx.service"))
+    assert line(snapshot, wishes=(TCP, UDP)) == (
+        "port 8080/tcp: held by nginx (pid 812, user root, nginx.service) for 3 h 12 min; free: 8080/udp"
+    )
+
+
+def test_workers_are_counted():
+    assert "(pid 812, user root) and 2 more processes that share its socket" in line(held(pids=(813, 814)))
+
+
+def test_nobody():
+    assert line(FREE) == "free: 8080/tcp"
+
+
+def test_many_ports_are_counted():
+    wishes = [Wish(port, "tcp") for port in range(20000, 20100)]
+    assert line(Snapshot(), wishes=wishes) == "100 ports free"
+    rows = tuple(Socket("tcp", "ipv4", "0.0.0.0", 20000 + n, "LISTEN", inode=1 + n) for n in range(20))
+    known = {1000 + n: Process(1000 + n, "node", 1, ancestors=(1,)) for n in range(20)}
+    crowd = Snapshot(rows, {1 + n: (1000 + n,) for n in range(20)}, known)
+    text = line(crowd, wishes=wishes)
+    assert text.count("held by") == _words.MOST_NAMED
+    assert "12 more are in ports" in text
+    assert text.endswith("80 ports free")
+
+
+def test_an_outgoing_connection():
+    row = Socket("tcp", "ipv4", "10.0.0.1", 8080, "ESTABLISHED", "10.0.0.2", 443, inode=11)
+    snapshot = held("curl")._replace(sockets=(row,), bindable={TCP.key: False})
+    assert "held by an outgoing connection of curl (pid 812, user root)" in line(snapshot)
+
+
+def test_leftovers_that_do_not_block():
+    row = Socket("tcp", "ipv4", "10.0.0.1", 8080, "TIME_WAIT", "10.0.0.2", 443)
+    text = line(Snapshot((row,), bindable={TCP.key: True}))
+    assert "nobody listens" in text
+    assert "a server can bind it" in text
+
+
+def test_who_can_not_be_seen_is_said_with_the_reason():
+    row = Socket("tcp", "ipv4", "0.0.0.0", 8080, "LISTEN", inode=11)
+    text = line(Snapshot((row,), blind=(Blind("not_root", "12 processes of other users can't be looked into"),)))
+    assert "a process that can't be seen" in text
+    assert "12 processes of other users" in text
+
+
+def test_what_no_table_shows():
+    assert "can't be bound" in line(Snapshot(bindable={TCP.key: False}))
+
+
+def test_stopped_and_proven():
+    text = line(held(), FREEING, after=FREE)
+    assert text == (
+        "stopped nginx (pid 812, user root) with TERM; 8080/tcp free: nothing took it back, and a bind worked"
+    )
+
+
+def test_killed_is_said():
+    text = line(held(), FREEING._replace(grace_period=5.0), after=FREE, killed=(812,))
+    assert "after 5 s, KILL to pid 812" in text
+
+
+def test_a_bind_that_could_not_be_tried_is_not_claimed():
+    text = line(held(), FREEING, after=Snapshot(bindable={TCP.key: None}))
+    assert "a bind worked" not in text
+
+
+def test_what_would_be_done():
+    text = line(held(), FREEING, check_mode=True)
+    assert text == "would stop nginx (pid 812, user root) with TERM to free 8080/tcp"
+
+
+def test_nothing_to_do():
+    assert line(FREE, FREEING) == "8080/tcp free already"
+
+
+def test_kept():
+    text = line(held(), FREEING, wishes=(TCP._replace(keep=("nginx",)),))
+    assert "kept nginx on 8080/tcp" in text
+
+
+def test_refused_says_what_is_wrong_what_to_do_and_what_would_have_happened():
+    rows = (
+        Socket("tcp", "ipv4", "0.0.0.0", 8080, "LISTEN", inode=11),
+        Socket("tcp", "ipv4", "0.0.0.0", 8080, "LISTEN", inode=12),
+    )
+    known = {
+        100: Process(100, "kubelet", 1, user="root", ancestors=(1,)),
+        200: Process(200, "node", 1, user="app", ancestors=(1,)),
+    }
+    text = line(Snapshot(rows, {11: (100,), 12: (200,)}, known), FREEING)
+    assert text.startswith("nothing was stopped: ")
+    assert "kubelet (pid 100, user root) is protected (kubelet)" in text
+    assert "unprotect" in text
+    assert "node (pid 200, user app) would have been stopped" in text
+
+
+def test_a_missing_owner():
+    text = line(FREE, wishes=(TCP._replace(owner=("nginx",)),))
+    assert text == "8080/tcp: nobody holds it, wanted was nginx (start it, or wait longer with timeout)"
+
+
+def test_an_empty_plan():
+    story = Story(Snapshot(), Plan(()), FREEING)
+    assert _words.message(story, (), NOW) == "nothing was asked for: the plan is empty"
+
+
+def test_this_process_has_an_account():
+    assert _words.account(os.getuid()) == pwd.getpwuid(os.getuid()).pw_name
