@@ -209,7 +209,7 @@ def test_ad_hoc_frees_the_port_and_a_second_run_changes_nothing(real: Site, hold
 
 
 def test_ad_hoc_names_an_unknown_option(real: Site) -> None:
-    word, result = real.ad_hoc("port_owner", "-a", "prot=8080")
+    word, result = real.ad_hoc("port_owner", "-a", "port=8080 prot=tcp")
     assert word == "FAILED!"
     assert "(harbormaster.ports.port_owner)" in result["msg"]
     assert "prot" in result["msg"]

@@ -22,7 +22,7 @@ class Animal:
     :param species: function in holders.py.
     :param options: what the holder is told.
     :param rows: protocols on which it holds the port.
-    :param kind: kind of holder in the report; None when the port counts as free.
+    :param kind: kind of holder in the report.
     :param before: status that the report gives.
     :param ask: options of the module when it frees this one.
     :param after: status after ``state: free``.
@@ -38,7 +38,7 @@ class Animal:
     species: str
     options: t.Mapping[str, t.Any] = field(default_factory=dict)
     rows: tuple[str, ...] = ("tcp",)
-    kind: str | None = "process"
+    kind: str = "process"
     before: str = "held"
     ask: t.Mapping[str, t.Any] = field(default_factory=dict)
     after: str = "free"
@@ -83,9 +83,9 @@ ANIMALS = (
     Animal("unshared-files", "unshared_files", root=True, **HIDDEN),
     Animal("outgoing", "outgoing", kind="connection", ask=CLOSE, survives=True, picks=True),
     Animal("outgoing-no-port", "outgoing_no_port", kind="connection", ask=CLOSE, survives=True, picks=True),
-    Animal("time-wait", "time_wait", {"reuse": True}, kind=None, before="lingering", after="lingering"),
+    Animal("time-wait", "time_wait", {"reuse": True}, kind="leftover", before="lingering", after="lingering"),
     Animal("time-wait-blocking", "time_wait", {"reuse": False}, kind="leftover", ask=CLOSE),
-    Animal("fin-wait", "fin_wait", {"reuse": True}, kind=None, before="lingering", after="lingering"),
+    Animal("fin-wait", "fin_wait", {"reuse": True}, kind="leftover", before="lingering", after="lingering"),
     Animal("fin-wait-blocking", "fin_wait", {"reuse": False}, kind="leftover", ask=CLOSE),
     Animal("stubborn", "stubborn", ask={"grace_period": 1}),
     Animal("slow", "slow"),

@@ -307,13 +307,22 @@ def forked_sharers():
 
 @species
 def reaping_master():
-    """A master that takes its three workers with it when it is asked to go, as nginx does."""
+    """A master that takes its three workers with it when it is asked to go, as nginx does.
+
+    Its word to them is USR1. A worker that hears TERM was asked by somebody else, and says so.
+    """
     sock = listening()
-    pids = [child(holding_child)[0] for dummy in range(3)]
+
+    def worker(ready):
+        signal.signal(signal.SIGTERM, lambda number, frame: report([], [], signal=number))
+        holding_child(ready)
+
+    pids = [child(worker)[0] for dummy in range(3)]
 
     def leave(dummy, frame):
+        time.sleep(0.2)
         for pid in pids:
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGUSR1)
         for pid in pids:
             os.waitpid(pid, 0)
         os._exit(0)

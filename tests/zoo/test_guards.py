@@ -188,7 +188,7 @@ def test_similar_to_an_agent_is_no_agent(zoo) -> None:
 def test_freeing_an_agents_client_port_is_refused_for_the_connection(zoo) -> None:
     """close_blocking must not cut the agent's own line."""
     home = zoo.start("tcp4", accept=True)
-    agent = zoo.start("outgoing_bound", comm="receptor", reuse=True)
+    agent = zoo.start("outgoing_bound", comm="receptor")
     real = zoo.free([agent.port], close_blocking=True)
     assert refused(real, agent.port) == "own_connection"
     assert agent.living() == list(agent.identities) and home.living()
