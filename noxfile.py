@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,13 +74,13 @@ def _install(session: nox.Session, name: str, *args: str) -> None:
     session.install("--quiet", *args, "-r", str(REQUIREMENTS / ("%s.txt" % name)))
 
 
-def _pytest(session: nox.Session, name: str, *args: str, env: dict[str, str] | None = None) -> None:
-    session.run("python", "-m", "pytest", "--junitxml", str(JUNIT / ("%s.xml" % name)), *args, env=env)
+def _pytest(session: nox.Session, name: str, *args: str) -> None:
+    session.run("python", "-m", "pytest", "--junitxml", str(JUNIT / ("%s.xml" % name)), *args)
 
 
 _pythons_first_on_path()
 nox.needs_version = ">=2025.2.9"
-nox.options.default_venv_backend = "virtualenv"
+nox.options.default_venv_backend = "venv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["style"]
@@ -108,20 +107,23 @@ def units(session: nox.Session) -> None:
     _install(session, "units")
     # module_utils of ansible-core run on older Pythons than the controller: on 3.8 take the oldest core's as they are.
     core = OLDEST_CORE if session.python == OLDEST_TARGET else NEWEST_CORE
-    _install(session, "core-%s" % core, "--no-deps", "--ignore-requires-python")
+    pins = (REQUIREMENTS / ("core-%s.txt" % core)).read_text().splitlines()
+    pin = next(line for line in pins if line.startswith("ansible-core=="))
+    session.install("--quiet", "--no-deps", "--ignore-requires-python", pin)
     _pytest(session, "units-%s" % session.python, "-n", "2", *(session.posargs or ["tests/unit"]))
 
 
-@nox.session(python=CORES[NEWEST_CORE])
+@nox.session(python="3.12")
 def integration(session: nox.Session) -> None:
-    """Tests on real sockets and processes, through real tasks."""
+    """Tests on real sockets and processes; the short names also with each core that a target session has set up."""
     session.run("scripts/install-oracles", external=True)
     _install(session, "units")
     _install(session, "core-%s" % NEWEST_CORE)
     suites = [suite for suite in ("tests/zoo", "tests/contrib") if list(Path(suite).rglob("test_*.py"))]
-    # Old targets are driven from here too: tests find their interpreter by these names.
-    env = {"OLDEST_TARGET_PYTHON": shutil.which("python%s" % OLDEST_TARGET) or ""}
-    _pytest(session, "integration", *(session.posargs or suites), env=env)
+    others = sorted(Path(".nox").absolute().glob("target-*/bin"))
+    session.env["HARBORMASTER_ANSIBLE_BIN"] = os.pathsep.join([session.bin, *(str(folder) for folder in others)])
+    # What is broken at the root breaks every test, each after its wait: the first ones tell enough.
+    _pytest(session, "integration", "-n", "2", "--maxfail=30", *(session.posargs or suites))
 
 
 def _private_home() -> Path:
@@ -180,9 +182,11 @@ def _core_session(core: str) -> None:
 
     @nox.session(name="target-%s" % core, python=CORES[core])
     def target(session: nox.Session) -> None:
-        session.run("scripts/install-oracles", external=True)
         _install(session, "core-%s" % core)
-        _ansible_test(session, ["integration", "--color", "no", *(session.posargs or ["port_owner"])])
+        # A target's Python may be older than the controller's: the oldest core drives the oldest.
+        target_python = OLDEST_TARGET if core == OLDEST_CORE else CORES[core]
+        hosts = ["--controller", "origin:python=%s" % CORES[core], "--target", "controller:python=%s" % target_python]
+        _ansible_test(session, ["integration", "--color", "no", *hosts, *(session.posargs or ["port_owner"])])
 
     target.__doc__ = "ansible-test integration with ansible-core %s, on this machine." % core
 

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 
 
 def listen() -> socket.socket:
-    # Below the range from which the kernel serves outgoing connections: nothing takes these by chance.
-    for port in range(20000, 32000):
+    # Below the range from which the kernel serves outgoing connections, and no two of us at the same spot: nothing
+    # takes the port back by chance once it is freed.
+    for port in random.sample(range(20000, 32000), 200):
         try:
             return socket.create_server(("127.0.0.1", port))
         except OSError:
             continue
-    raise SystemExit("every port from 20000 to 31999 is taken")
+    raise SystemExit("200 ports between 20000 and 31999 are taken")
 
 
 with listen() as server:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import sys
 
 
 def hold(protocol: str) -> socket.socket:
-    # Below the range from which the kernel serves outgoing connections: nothing takes these by chance.
-    for port in range(20000, 32000):
+    # Below the range from which the kernel serves outgoing connections, and no two of us at the same spot: nothing
+    # takes the port back by chance once it is freed.
+    for port in random.sample(range(20000, 32000), 200):
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
         try:
             sock.bind(("127.0.0.1", port))
@@ -27,7 +29,7 @@ def hold(protocol: str) -> socket.socket:
             sock.close()
             continue
         return sock
-    raise SystemExit("every port from 20000 to 31999 is taken")
+    raise SystemExit("200 ports between 20000 and 31999 are taken")
 
 
 def main(protocol: str, seconds: str = "300") -> None:
