@@ -41,14 +41,23 @@ if str(COLLECTIONS_PATH) not in sys.path:
 os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(COLLECTIONS_PATH)
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
+def _skip_is_failure(report, what):
     """With CI=true a skipped test is a failed one, unless its reason begins with ``by design:``."""
-    outcome = yield
-    report = outcome.get_result()
     if not report.skipped or hasattr(report, "wasxfail") or os.environ.get("CI") != "true":
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     if BY_DESIGN not in reason:
         report.outcome = "failed"
-        report.longrepr = "%s was skipped, which counts as a failure when CI=true. %s" % (item.nodeid, reason)
+        report.longrepr = "%s was skipped, which counts as a failure when CI=true. %s" % (what, reason)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    _skip_is_failure(outcome.get_result(), item.nodeid)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector):
+    outcome = yield
+    _skip_is_failure(outcome.get_result(), collector.nodeid)

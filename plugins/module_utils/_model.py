@@ -12,8 +12,7 @@ Text that a host says (names, command lines) is already made printable, and comm
 gets here. Times are seconds; ``started`` is seconds since the epoch, UTC.
 """
 
-from __future__ import annotations
-
+# No annotations from __future__ here: as text they would be compiled one by one when the classes are made.
 import typing as t
 
 TCP = "tcp"
@@ -79,7 +78,7 @@ class Socket(t.NamedTuple):
     mptcp: bool = False
     diag_id: bytes = b""
 
-    def accepts(self, client: Socket) -> bool:
+    def accepts(self, client: "Socket") -> bool:
         """Whether a connection with this local end came in through this listener."""
         if self.port != client.port or self.protocol != client.protocol:
             return False
@@ -164,6 +163,7 @@ class Snapshot(t.NamedTuple):
     :param ephemeral_reserved: ports inside that range which it leaves out.
     :param self_pids: this module's process and its ancestors.
     :param carriers: pid -> why it may be what carries the Ansible connection.
+    :param may_close: this account may close the sockets of others (SOCK_DESTROY).
     :param bindable: (protocol, port, address) -> what a bind said: True, False, None when it could not be tried.
     """
 
@@ -179,6 +179,7 @@ class Snapshot(t.NamedTuple):
     carriers: t.Mapping[int, str] = _EMPTY
     bindable: t.Mapping[BindKey, t.Optional[bool]] = _EMPTY
     backend: str = "netlink"
+    may_close: bool = True
 
 
 Patterns = t.Optional[t.Tuple[str, ...]]

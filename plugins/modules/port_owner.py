@@ -529,7 +529,6 @@ actions:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.harbormaster.ports.plugins.module_utils import _argspec, _conductor, _report
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import PortsError
 

@@ -31,6 +31,7 @@ class Animal:
     :param psutil: how many of the owners psutil names.
     :param survives: its owners live on although the port is freed.
     :param root: needs root.
+    :param root_to_free: only root may free it: SOCK_DESTROY takes CAP_NET_ADMIN.
     :param picks: the kernel picks the port.
     """
 
@@ -47,6 +48,7 @@ class Animal:
     psutil: str = ALL
     survives: bool = False
     root: bool = False
+    root_to_free: bool = False
     picks: bool = False
 
 
@@ -81,12 +83,20 @@ ANIMALS = (
     Animal("in-flight", "in_flight", kind="unknown", before="held_unknown", after="held_unknown", code="hidden_owner"),
     Animal("zombie-leader", "zombie_leader", **HIDDEN),
     Animal("unshared-files", "unshared_files", root=True, **HIDDEN),
-    Animal("outgoing", "outgoing", kind="connection", ask=CLOSE, survives=True, picks=True),
-    Animal("outgoing-no-port", "outgoing_no_port", kind="connection", ask=CLOSE, survives=True, picks=True),
+    Animal("outgoing", "outgoing", kind="connection", ask=CLOSE, root_to_free=True, survives=True, picks=True),
+    Animal(
+        "outgoing-no-port",
+        "outgoing_no_port",
+        kind="connection",
+        ask=CLOSE,
+        root_to_free=True,
+        survives=True,
+        picks=True,
+    ),
     Animal("time-wait", "time_wait", {"reuse": True}, kind="leftover", before="lingering", after="lingering"),
-    Animal("time-wait-blocking", "time_wait", {"reuse": False}, kind="leftover", ask=CLOSE),
+    Animal("time-wait-blocking", "time_wait", {"reuse": False}, kind="leftover", ask=CLOSE, root_to_free=True),
     Animal("fin-wait", "fin_wait", {"reuse": True}, kind="leftover", before="lingering", after="lingering"),
-    Animal("fin-wait-blocking", "fin_wait", {"reuse": False}, kind="leftover", ask=CLOSE),
+    Animal("fin-wait-blocking", "fin_wait", {"reuse": False}, kind="leftover", ask=CLOSE, root_to_free=True),
     Animal("stubborn", "stubborn", ask={"grace_period": 1}),
     Animal("slow", "slow"),
     Animal("closes-and-lives", "closes_and_lives", survives=True),

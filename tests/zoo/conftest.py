@@ -20,7 +20,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from zoo import harness
+from zoo import harness, world
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,12 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("root") and not harness.ROOT:
-        harness.lacking("needs root")
+    if item.get_closest_marker("root") and not world.ROOT:
+        world.lacking("needs root")
     for marker in item.iter_markers("tool"):
         for name in marker.args:
             if shutil.which(name) is None and not os.path.exists("/usr/sbin/" + name):
-                harness.lacking("needs the command " + name)
+                world.lacking("needs the command " + name)
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +71,7 @@ def module(work: Path, target_python: str) -> harness.Module:
 @pytest.fixture
 def zoo(module: harness.Module):
     """A zoo for one test. As root it has a network of its own; else it picks ports that are free."""
-    animals = harness.Zoo(module, private=harness.ROOT)
+    animals = harness.Zoo(module, private=world.ROOT)
     try:
         yield animals
     finally:

@@ -6,18 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import fcntl
 import json
 import os
-import random
 import re
 import select
 import shutil
 import signal
 import socket
 import stat
-import struct
 import subprocess
 import sys
 import tempfile
@@ -25,181 +21,18 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
+from zoo import world
 from zoo.bestiary import Animal
 
 HERE = Path(__file__).resolve().parent
 TREE = Path(os.environ.get("ZOO_TREE", HERE.parent.parent))
 MODULE = "ansible_collections.harbormaster.ports.plugins.modules.port_owner"
 FQCN = "harbormaster.ports.port_owner"
-NOBODY = 65534
-ROOT = os.geteuid() == 0
 
-CLONE_NEWNET = 0x40000000  # linux/sched.h
-SIOCSIFFLAGS = 0x8914  # linux/sockios.h
-IFF_UP_RUNNING = 0x41  # linux/if.h
 DEADLINE = 60.0  # seconds for one run of the module; each wait of the module is far below
 
 # What may differ between a check-mode run and a real one: how it went and what time it was.
 FLEETING = {"result", "seconds", "elapsed", "age_seconds", "connections", "dropped", "rqueue"}
-
-
-def lacking(reason: str) -> None:
-    """Skip the test, or fail it where everything is expected to be there."""
-    if os.environ.get("CI") == "true":
-        pytest.fail("CI=true, and this can't be tested: " + reason)
-    pytest.skip(reason)
-
-
-# Processes ------------------------------------------------------------------------------------------------------
-
-
-def start_ticks(pid: int) -> int | None:
-    """Field 22 of proc_pid_stat(5): with the pid it names a process for good."""
-    try:
-        text = Path("/proc/%d/stat" % pid).read_bytes()
-    except OSError:
-        return None
-    return int(text.rsplit(b")", 1)[1].split()[19])
-
-
-def state(pid: int) -> str:
-    """The letter of proc_pid_stat(5); X when there is no such process."""
-    try:
-        return Path("/proc/%d/stat" % pid).read_bytes().rsplit(b")", 1)[1].split()[0].decode()
-    except OSError:
-        return "X"
-
-
-def alive(pid: int, ticks: int | None = None) -> bool:
-    """Whether any thread of the process still runs: a zombie leader may have live threads."""
-    if ticks is not None and start_ticks(pid) != ticks:
-        return False
-    try:
-        threads = os.listdir("/proc/%d/task" % pid)
-    except OSError:
-        return False
-    for thread in threads:
-        with contextlib.suppress(OSError):
-            text = Path("/proc/%d/task/%s/stat" % (pid, thread)).read_bytes()
-            if text.rsplit(b")", 1)[1].split()[0] not in (b"Z", b"X"):
-                return True
-    return False
-
-
-def wait_gone(pids, seconds: float = 20.0) -> list[int]:
-    """Wait for the end of processes, ours or not; the ones that are still there at the end of the wait."""
-    end = time.monotonic() + seconds
-    left = []
-    for pid in pids:
-        try:
-            descriptor = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        if not poll.poll(max(0, int((end - time.monotonic()) * 1000))):
-            left.append(pid)
-        os.close(descriptor)
-    return left
-
-
-def open_inodes(pid: int) -> set[int]:
-    """Socket inodes in the descriptor tables of a process, all of its threads."""
-    inodes = set()
-    for task in Path("/proc/%d/task" % pid).iterdir():
-        with contextlib.suppress(OSError):
-            for name in os.listdir(task / "fd"):
-                with contextlib.suppress(OSError):
-                    link = os.readlink(task / "fd" / name)
-                    if link.startswith("socket:["):
-                        inodes.add(int(link[8:-1]))
-    return inodes
-
-
-def table(port: int) -> list[tuple[str, str, int]]:
-    """(table, state, inode) of each row of /proc/net on a local port: the plainest view there is."""
-    rows = []
-    for name in ("tcp", "tcp6", "udp", "udp6"):
-        with contextlib.suppress(FileNotFoundError):
-            for line in Path("/proc/self/net/" + name).read_text().splitlines()[1:]:
-                field = line.split()
-                if int(field[1].rsplit(":", 1)[1], 16) == port:
-                    rows.append((name, field[3], int(field[9])))
-    return rows
-
-
-def in_table(port: int) -> bool:
-    """Something has the port: a listening or connected TCP socket, or any UDP one."""
-    return any(inode for dummy, dummy, inode in table(port))
-
-
-# Networks of our own ----------------------------------------------------------------------------------------------
-
-
-class Network:
-    """A network namespace for the calling thread and all it starts: own ports, own loopback, no bystanders."""
-
-    def __init__(self) -> None:
-        self.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._setns = libc.setns
-        if libc.unshare(CLONE_NEWNET):
-            os.close(self.home)
-            raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
-        self.id = os.readlink("/proc/thread-self/ns/net")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP_RUNNING))
-
-    def inhabitants(self) -> list[int]:
-        """Every process in here but ourselves."""
-        found = []
-        for name in os.listdir("/proc"):
-            if name.isdigit() and int(name) != os.getpid():
-                with contextlib.suppress(OSError):
-                    if os.readlink("/proc/%s/ns/net" % name) == self.id:
-                        found.append(int(name))
-        return found
-
-    def leave(self) -> None:
-        if self._setns(self.home, CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "setns")
-        os.close(self.home)
-
-
-class Ports:
-    """Ports for one test. In a network of our own any will do; else each is reserved among all the workers."""
-
-    def __init__(self, private: bool) -> None:
-        self._private = private
-        self._next = random.randrange(20000, 30000)
-        self._locks: list[int] = []
-
-    def take(self, count: int = 1) -> int:
-        """The first of ``count`` neighbouring ports that nobody has."""
-        while True:
-            first, self._next = self._next, self._next + count
-            if self._next > 31900:
-                self._next = 20000
-            if self._private or all(self._reserve(port) for port in range(first, first + count)):
-                return first
-
-    def _reserve(self, port: int) -> bool:
-        lock = os.open(os.path.join(tempfile.gettempdir(), "zoo-port-%d" % port), os.O_CREAT | os.O_RDWR, 0o666)
-        self._locks.append(lock)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return not table(port)
-
-    def give_back(self) -> None:
-        for lock in self._locks:
-            with contextlib.suppress(OSError):
-                os.unlink(os.readlink("/proc/self/fd/%d" % lock))
-            os.close(lock)
-        self._locks = []
 
 
 # Holders ----------------------------------------------------------------------------------------------------------
@@ -262,7 +95,7 @@ class Holder:
         line, self._buffer = self._buffer.split(b"\n", 1)
         report = json.loads(line)
         for pid in report["owners"] + report["others"] + [report["pid"]]:
-            ticks = start_ticks(pid)
+            ticks = world.start_ticks(pid)
             if ticks is not None:
                 self.identities.setdefault(pid, ticks)
         return report
@@ -283,14 +116,16 @@ class Holder:
 
     def living(self, pids=None) -> list[int]:
         """Those of the reported processes that live, and are the same ones."""
-        return [pid for pid in (self.identities if pids is None else pids) if alive(pid, self.identities.get(pid))]
+        return [
+            pid for pid in (self.identities if pids is None else pids) if world.alive(pid, self.identities.get(pid))
+        ]
 
     def end(self) -> None:
         """End each reported process, by pid and start time, then collect our child."""
         self.reports()
         parents_first = sorted(self.identities, key=lambda pid: pid != self.pid)
         for pid in parents_first:
-            if alive(pid, self.identities[pid]):
+            if world.alive(pid, self.identities[pid]):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self.process.stdin.close()
@@ -298,7 +133,7 @@ class Holder:
             self.process.kill()
         self.process.wait(5)
         self.process.stderr.close()
-        wait_gone(self.identities)
+        world.wait_gone(self.identities)
         self.reports()
         for pid in self.living():
             os.kill(pid, signal.SIGKILL)
@@ -509,8 +344,8 @@ class Zoo:
 
     def __init__(self, module: Module, private: bool = True) -> None:
         self.module = module
-        self.network = Network() if private else None
-        self.ports = Ports(private)
+        self.network = world.Network() if private else None
+        self.ports = world.Ports(private)
         self.holders: list[Holder] = []
 
     def port(self, count: int = 1) -> int:
@@ -518,8 +353,8 @@ class Zoo:
 
     def keep(self, animal: Animal, **options) -> Holder:
         """Start one of the bestiary."""
-        if animal.root and not ROOT:
-            lacking("%s needs root" % animal.name)
+        if animal.root and not world.ROOT:
+            world.lacking("%s needs root" % animal.name)
         return self.start(animal.species, 0 if animal.picks else None, **{**animal.options, **options})
 
     def start(
@@ -547,7 +382,7 @@ class Zoo:
         probe = [str(path), "-c", "import os, socket; print(os.readlink('/proc/self/exe'))"]
         run = subprocess.run(probe, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30)
         if run.stdout.decode().strip() != str(path):
-            lacking("a copy of %s does not run by itself" % self.module.python)
+            world.lacking("a copy of %s does not run by itself" % self.module.python)
         return str(path)
 
     def run(self, **arguments) -> Result:
@@ -565,7 +400,7 @@ class Zoo:
                 holder.end()
             left = []
             if self.network is not None:
-                left = [pid for pid in self.network.inhabitants() if alive(pid)]
+                left = [pid for pid in self.network.inhabitants() if world.alive(pid)]
                 for pid in left:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)

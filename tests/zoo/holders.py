@@ -166,11 +166,12 @@ def listening(**how):
 
 
 def alone(sock):
-    """The plain animal: one process, one socket; with ``dial`` also a connection to that port."""
+    """The plain animal: one process, one socket; ``dial``: also a connection to that port, ``also``: also that port."""
+    extra = socket.create_server(("127.0.0.1", option("also"))) if option("also") else None
     phone = socket.create_connection(("127.0.0.1", option("dial"))) if option("dial") else None
     report([os.getpid()], port=sock.getsockname()[1])
     hold(sock, listen_to_keeper=True)
-    del phone
+    del phone, extra
 
 
 @species

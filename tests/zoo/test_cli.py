@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import harness
+from zoo import harness, world
 
 NAMES = ["harbormaster.ports.port_owner", "port_owner"]
 HEADER = "- hosts: all\n  gather_facts: false\n  collections: [harbormaster.ports]\n  tasks:\n"
@@ -81,7 +81,7 @@ def ansible(zoo, work: Path, tmp_path: Path, target_python: str):
     # The watchdog of an async task looks at its child every five seconds.
     if zoo.network is not None:
         reported = {pid for holder in zoo.holders for pid in holder.identities}
-        harness.wait_gone([pid for pid in zoo.network.inhabitants() if pid not in reported], 30)
+        world.wait_gone([pid for pid in zoo.network.inhabitants() if pid not in reported], 30)
 
 
 def port_of(zoo, wanted: int) -> int:
@@ -109,8 +109,8 @@ def test_play_frees_53_and_a_second_run_changes_nothing(zoo, ansible: Ansible) -
     task = "    - port_owner: port=%d state=free\n" % holder.port
     result, recap = ansible.play(task)
     assert result["changed"] is True and changed(recap) == 1
-    assert harness.wait_gone(holder.owners) == []
-    assert harness.table(holder.port) == []
+    assert world.wait_gone(holder.owners) == []
+    assert world.table(holder.port) == []
     result, recap = ansible.play(task)
     assert result["changed"] is False and changed(recap) == 0
     assert result["free"] is True
@@ -134,7 +134,7 @@ def test_async(zoo, ansible: Ansible, name: str) -> None:
     task = "    - %s: port=%d state=free settle=0\n      async: 300\n      poll: 1\n" % (name, holder.port)
     result, recap = ansible.play(task)
     assert result["changed"] is True and changed(recap) == 1
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -172,7 +172,7 @@ def test_become(zoo, ansible: Ansible, detached: bool) -> None:
     task += "      async: 300\n      poll: 1\n" if detached else ""
     result, recap = ansible.play(task)
     assert result["changed"] is True and changed(recap) == 1
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
 
 
 @pytest.mark.root

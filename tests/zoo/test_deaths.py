@@ -14,7 +14,7 @@ import sys
 
 import pytest
 
-from zoo import harness
+from zoo import harness, world
 
 OPEN = "pidfd.py:open_pidfd"  # the last moment before the target's identity is pinned
 SEND = "pidfd.py:send"  # the last moment before the signal
@@ -28,7 +28,7 @@ def test_ignores_term_and_is_killed(zoo) -> None:
     assert predicted.comparable() == real.comparable()
     assert not real.failed, real["msg"]
     assert real["elapsed"] >= 0.5
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
     assert "KILL" in real["msg"]
 
 
@@ -53,7 +53,7 @@ def test_databases_are_spared_from_kill(zoo, name: str) -> None:
     assert holder.living() == holder.owners
     forced = zoo.free([holder.port], grace_period=0.3, force=True)
     assert not forced.failed, forced["msg"]
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_signal_by_program(zoo, comm: str, options: dict, number: int) -> None:
 
 def test_stopped_one_gets_term_and_then_cont(zoo) -> None:
     holder = zoo.start("stopped")
-    assert harness.state(holder.pid) == "T"
+    assert world.state(holder.pid) == "T"
     real = zoo.free([holder.port], force=False, grace_period=40)
     assert not real.failed, real["msg"]
     assert real["elapsed"] < 30
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
 
 
 def test_master_takes_its_workers_along(zoo) -> None:
@@ -89,14 +89,14 @@ def test_master_takes_its_workers_along(zoo) -> None:
     assert not real.failed, real["msg"]
     assert holder.process.wait(5) == 0, "the master ended by its own handler, with its workers reaped"
     assert holder.reports() == [], "a worker was asked before its master had gone"
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
 
 
 def test_workers_that_outlive_their_master(zoo) -> None:
     holder = zoo.start("forked_sharers")
     real = zoo.free([holder.port], force=False)
     assert not real.failed, real["msg"]
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
 
 
 def test_holder_that_gives_up_the_port_is_not_killed(zoo) -> None:
@@ -155,7 +155,7 @@ def test_holder_is_replaced_by_another_pid(zoo) -> None:
     assert hook.seen == [OPEN]
     assert not real.failed, real["msg"]
     assert real["free"] is True
-    assert harness.wait_gone(second[0].owners) == []
+    assert world.wait_gone(second[0].owners) == []
 
 
 def test_new_holder_that_may_not_be_stopped(zoo) -> None:
@@ -223,16 +223,16 @@ def test_shell_loop_is_named(zoo) -> None:
         real = zoo.free([port], settle=20)
         lives.append(json.loads(shell.stdout.readline())["pid"])
         assert real.failed and real["reason"] == "respawned"
-        assert shell.poll() is None and harness.alive(lives[1])
+        assert shell.poll() is None and world.alive(lives[1])
         assert "pid %d" % lives[1] in real["msg"] and "pid %d" % shell.pid in real["msg"]
         assert re.search(r"\bsh\b|\bdash\b", real["msg"])
     finally:
         shell.kill()
         shell.wait(5)
         for pid in lives:
-            if harness.alive(pid):
+            if world.alive(pid):
                 os.kill(pid, signal.SIGKILL)
-        harness.wait_gone(lives)
+        world.wait_gone(lives)
         shell.stdin.close()
         shell.stdout.close()
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from zoo import harness
+from zoo import harness, world
 from zoo.bestiary import ANIMALS, Animal
 
 SLEEP = "pidfd.py:sleep"  # the run waits
@@ -23,6 +24,8 @@ def outcomes(result: harness.Result, port: int, protocol: str = "tcp") -> list[t
 
 @pytest.mark.parametrize("animal", ANIMALS, ids=lambda animal: animal.name)
 def test_check_mode_predicts_and_the_real_run_frees(zoo, animal: Animal) -> None:
+    if animal.root_to_free and not world.ROOT:
+        world.lacking("freeing %s needs root" % animal.name)
     holder = zoo.keep(animal)
     predicted = zoo.free([holder.port], check=True, **animal.ask)
     assert set(holder.living()) >= set(holder.owners) | set(holder.others), "check mode touches nobody"
@@ -42,8 +45,8 @@ def test_check_mode_predicts_and_the_real_run_frees(zoo, animal: Animal) -> None
     assert not real.failed, real["msg"]
     assert real["free"] is True
     assert real["changed"] is (animal.before != "lingering")
-    assert not [row for row in harness.table(holder.port) if row[2]]
-    assert harness.wait_gone([] if animal.survives else holder.owners) == []
+    assert not [row for row in world.table(holder.port) if row[2]]
+    assert world.wait_gone([] if animal.survives else holder.owners) == []
     if animal.survives:
         assert holder.living(holder.owners) == holder.owners
     assert holder.living(holder.others) == holder.others
@@ -59,7 +62,7 @@ def test_clients_of_the_port_survive(zoo) -> None:
     real = zoo.free([server.port])
     assert not real.failed, real["msg"]
     assert predicted.comparable() == real.comparable()
-    assert harness.wait_gone(server.owners) == []
+    assert world.wait_gone(server.owners) == []
     assert crowd.living() == list(crowd.identities)
     assert real.port(server.port)["status"] in ("free", "lingering")
 
@@ -69,7 +72,7 @@ def test_clients_and_workers_of_a_dual_stack_server(zoo) -> None:
     crowds = [zoo.start("clients", server.port), zoo.start("clients", server.port, address="::1")]
     real = zoo.free([server.port])
     assert not real.failed, real["msg"]
-    assert harness.wait_gone(server.owners) == []
+    assert world.wait_gone(server.owners) == []
     assert all(len(crowd.living()) == 4 for crowd in crowds)
 
 
@@ -80,7 +83,7 @@ def test_same_port_at_another_address_survives(zoo) -> None:
     six = zoo.start("tcp6", port)
     real = zoo.free([port], address="127.0.0.2", protocol="tcp")
     assert not real.failed, real["msg"]
-    assert harness.wait_gone(asked.owners) == []
+    assert world.wait_gone(asked.owners) == []
     assert neighbour.living() and six.living()
 
 
@@ -103,7 +106,7 @@ def test_similar_name_is_not_the_name(zoo) -> None:
     assert {entry["blocked_by"]["code"] for entry in refused["ports"] if entry["blocked_by"]} == {"owner_mismatch"}
     real = zoo.free(["%d-%d" % (first, first + 3)], stop_only=["myapp"], keep=["*"])
     assert not real.failed, real["msg"]
-    assert harness.wait_gone(holders[0].owners) == []
+    assert world.wait_gone(holders[0].owners) == []
     assert all(holder.living() for holder in holders[1:])
     assert [outcomes(real, first + step)[0][1] for step in range(4)] == ["stopped", "kept", "kept", "kept"]
 
@@ -116,7 +119,42 @@ def test_exe_name_counts_whole(zoo) -> None:
     assert zoo.free([port], stop_only=["/bin/harbour"]).failed
     assert holder.living()
     assert not zoo.free([port], stop_only=["*/harbour"]).failed
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
+
+
+def test_replaced_program_keeps_its_name(zoo) -> None:
+    """An upgrade replaced the file under the running program: the kernel says `` (deleted)`` behind the path."""
+    program = zoo.program("drydock-%d" % os.getpid())
+    holder = zoo.start("tcp4", executable=program, comm="other")
+    os.unlink(program)
+    assert os.readlink("/proc/%d/exe" % holder.pid).endswith(" (deleted)")
+    real = zoo.free([holder.port], stop_only=[os.path.basename(program)])
+    assert not real.failed, real["msg"]
+    assert world.wait_gone(holder.owners) == []
+
+
+def test_other_ports_of_the_holder_are_said_or_refused(zoo) -> None:
+    other = zoo.port()
+    holder = zoo.start("tcp4", also=other)
+    refused = zoo.free([holder.port], collateral="refuse")
+    assert refused.failed and refused["changed"] is False
+    assert refused.port(holder.port)["blocked_by"]["code"] == "collateral"
+    assert holder.living()
+    predicted, real = zoo.free([holder.port], check=True), zoo.free([holder.port])
+    assert predicted.comparable() == real.comparable()
+    assert [action["also_frees"] for action in real["actions"]] == [["%d/tcp" % other]]
+    assert any("%d/tcp" % other in str(warning) for warning in real["warnings"])
+    assert world.table(other) == []
+
+
+def test_two_runs_at_once(zoo) -> None:
+    """Both see the holder, both may signal it; whoever comes late finds the port free. Neither fails."""
+    holder = zoo.start("slow", delay=0.3)
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda dummy: zoo.free([holder.port]), range(2)))
+    assert [result["msg"] for result in results if result.failed] == []
+    assert any(result["changed"] for result in results)
+    assert world.wait_gone(holder.owners) == []
 
 
 def test_two_holders_of_which_one_is_protected(zoo) -> None:
@@ -140,7 +178,7 @@ def test_protect_option_guards_all_asked_ports(zoo) -> None:
     assert real.port(guarded.port)["blocked_by"]["code"] == "protected_process"
     freed = zoo.free([plain.port, guarded.port], protect=["ledge", "edger", "ledger2"])
     assert not freed.failed, freed["msg"]
-    assert harness.wait_gone(plain.owners + guarded.owners) == []
+    assert world.wait_gone(plain.owners + guarded.owners) == []
 
 
 def test_unprotect_takes_a_default_name_off(zoo) -> None:
@@ -152,7 +190,7 @@ def test_unprotect_takes_a_default_name_off(zoo) -> None:
 
 def test_user_narrows(zoo) -> None:
     holder = zoo.start("tcp4")
-    real = zoo.free([holder.port], user=["nobody"])
+    real = zoo.free([holder.port], user=["daemon"])
     assert real.failed and real.port(holder.port)["blocked_by"]["code"] == "user_mismatch"
     assert holder.living()
 
@@ -206,7 +244,7 @@ def test_timeout_waits_for_a_connection_to_end(zoo) -> None:
 
     def hang_up(dummy) -> None:
         os.kill(holder.others[0], signal.SIGTERM)
-        assert harness.wait_gone(holder.others) == []
+        assert world.wait_gone(holder.others) == []
         holder.tell("exit")
 
     with harness.Hook([SLEEP], hang_up) as hook:
@@ -217,6 +255,7 @@ def test_timeout_waits_for_a_connection_to_end(zoo) -> None:
     assert real["elapsed"] < 40
 
 
+@pytest.mark.root
 def test_explicitly_bound_connection_stays_bound_and_it_is_said(zoo) -> None:
     holder = zoo.start("outgoing_bound")
     real = zoo.free([holder.port], close_blocking=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import harness
+from zoo import harness, world
 
 CONTAINER_ID = "3f4e" * 16
 
@@ -24,7 +24,7 @@ class Cgroup:
         if not (base / "cgroup.procs").exists():
             base, name = Path("/sys/fs/cgroup"), ""
         if not (base / "cgroup.procs").exists():
-            harness.lacking("no cgroup hierarchy is mounted")
+            world.lacking("no cgroup hierarchy is mounted")
         lines = [line.split(":", 2) for line in Path("/proc/1/cgroup").read_text().splitlines()]
         root = next((path for dummy, controllers, path in lines if controllers == name), "/")
         self.made: list[Path] = []
@@ -36,7 +36,7 @@ class Cgroup:
                     here.mkdir()
                 except OSError as error:
                     self.close()
-                    harness.lacking("no cgroup can be made: %s" % error)
+                    world.lacking("no cgroup can be made: %s" % error)
                 self.made.append(here)
         self.path = here
 
@@ -86,7 +86,7 @@ def test_unit_is_named_and_never_signalled_behind_its_back(zoo, cgroup) -> None:
     assert holder.living() == list(holder.identities)
     signalled = zoo.free([holder.port], method="signal")
     assert not signalled.failed, signalled["msg"]
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
 
 
 @pytest.mark.root
@@ -96,7 +96,7 @@ def test_launcher_is_no_manager(zoo, cgroup) -> None:
     cgroup("system.slice/cron.service").add(holder.pid)
     real = zoo.free([holder.port])
     assert not real.failed, real["msg"]
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
 
 
 @pytest.mark.root
@@ -176,7 +176,7 @@ def test_agent_without_a_connection_is_a_process(zoo) -> None:
     agent = zoo.start("tcp4", comm="receptor")
     real = zoo.free([agent.port])
     assert not real.failed, real["msg"]
-    assert harness.wait_gone(agent.owners) == []
+    assert world.wait_gone(agent.owners) == []
 
 
 def test_similar_to_an_agent_is_no_agent(zoo) -> None:

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from zoo import harness
+from zoo import harness, world
 from zoo.bestiary import ALL, ANIMALS, NONE, Animal
 
 
@@ -27,7 +27,7 @@ def seen_by_psutil(port: int) -> set[int]:
     try:
         import psutil
     except ImportError:
-        harness.lacking("psutil is not installed")
+        world.lacking("psutil is not installed")
     return {row.pid for row in psutil.net_connections("inet") if row.laddr and row.laddr.port == port and row.pid}
 
 
@@ -41,8 +41,8 @@ def agrees(seen: set[int], owners: list[int], how: str) -> bool:
 @pytest.mark.parametrize("animal", ANIMALS, ids=lambda animal: animal.name)
 def test_is_what_it_says(zoo, animal: Animal) -> None:
     holder = zoo.keep(animal)
-    inodes = {inode for dummy, dummy, inode in harness.table(holder.port) if inode}
-    holding = sorted(pid for pid in holder.identities if harness.alive(pid) and harness.open_inodes(pid) & inodes)
+    inodes = {inode for dummy, dummy, inode in world.table(holder.port) if inode}
+    holding = sorted(pid for pid in holder.identities if world.alive(pid) and world.open_inodes(pid) & inodes)
     if animal.species in ("bound_only", "shut_down"):
         assert inodes == set(), "a bound socket that does not listen is in no table of /proc/net"
     else:
@@ -61,17 +61,17 @@ def test_every_species_is_in_the_table() -> None:
 
 def test_nothing_is_left_behind(module) -> None:
     """The keeper finds a process that nobody reported, and a cut lifeline ends the ones it knows."""
-    zoo = harness.Zoo(module, private=harness.ROOT)
+    zoo = harness.Zoo(module, private=world.ROOT)
     holder = zoo.start("forked_sharers")
     stray = subprocess.Popen(["sleep", "60"])
     left = zoo.close()
     assert not holder.living()
     stray.kill()
     stray.wait(5)
-    assert left == ([stray.pid] if harness.ROOT else [])
+    assert left == ([stray.pid] if world.ROOT else [])
 
 
 def test_holders_end_with_their_keeper(zoo) -> None:
     holder = zoo.start("forked_sharers")
     holder.process.stdin.close()
-    assert harness.wait_gone(holder.owners[1:]) == []
+    assert world.wait_gone(holder.owners[1:]) == []

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import pytest
 
-from zoo import harness
-from zoo.harness import NOBODY
+from zoo import world
+from zoo.world import NOBODY
 
 pytestmark = pytest.mark.root  # to become somebody else
 
 
 @pytest.mark.parametrize(
-    "species", ["tcp4", "udp4", "dual_stack", "forked_sharers", "bound_only", "inherited_parent_gone"]
+    "species", ["tcp4", "udp4", "dual_stack", "forked_sharers", "bound_only", "inherited_parent_gone", "zombie_leader"]
 )
 def test_own_process_is_freed(zoo, species: str) -> None:
     holder = zoo.start(species, user=NOBODY)
@@ -25,7 +25,7 @@ def test_own_process_is_freed(zoo, species: str) -> None:
     assert not real.failed, real["msg"]
     assert predicted.comparable() == real.comparable()
     assert real["changed"] is True
-    assert harness.wait_gone(holder.owners) == []
+    assert world.wait_gone(holder.owners) == []
 
 
 @pytest.mark.parametrize("species", ["tcp4", "udp4", "bound_only", "setuid_drop", "two_sockets"])
@@ -72,7 +72,9 @@ def test_privileged_port_can_be_reported(zoo) -> None:
 
 def test_closing_a_connection_needs_privileges_and_it_is_said(zoo) -> None:
     holder = zoo.start("outgoing", 0, user=NOBODY)
+    predicted = zoo.free([holder.port], as_user=NOBODY, close_blocking=True, check=True)
     real = zoo.free([holder.port], as_user=NOBODY, close_blocking=True)
     assert real.failed and real["changed"] is False
+    assert predicted.failed and predicted.comparable() == real.comparable()
     assert "become" in real["msg"]
     assert holder.living() == list(holder.identities)

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from zoo import harness
+from zoo import harness, world
 from zoo.bestiary import ANIMALS, Animal
 
 # Only netlink shows sockets that are bound and do not listen: see test_bound_socket_without_a_row_is_not_called_free.
@@ -60,7 +60,7 @@ def test_psutil_backend_agrees_where_psutil_sees(zoo, animal: Animal) -> None:
     try:
         import psutil  # noqa: F401
     except ImportError:
-        harness.lacking("psutil is not installed")
+        world.lacking("psutil is not installed")
     holder = zoo.keep(animal)
     result = zoo.run(port=[holder.port], backend="psutil", python=sys.executable)
     assert not result.failed, result["msg"]
@@ -87,7 +87,7 @@ def test_owner_is_described(zoo) -> None:
     assert owner["ports"] == ["%d/tcp" % holder.port] or owner["ports"] == [holder.port]
     started = datetime.fromisoformat(owner["started"].replace("Z", "+00:00"))
     assert started.tzinfo is not None and started.utcoffset() == timezone.utc.utcoffset(None)
-    since_boot = harness.start_ticks(holder.pid) / os.sysconf("SC_CLK_TCK")
+    since_boot = world.start_ticks(holder.pid) / os.sysconf("SC_CLK_TCK")
     assert abs(started.timestamp() - (time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot)) < 2
     assert 0 <= owner["age_seconds"] < 300
     assert "shipyard" in result["msg"] and str(holder.pid) in result["msg"]

@@ -128,6 +128,15 @@ def leftover(states: str) -> Refusal:
     )
 
 
+def not_permitted(what: str) -> Refusal:
+    """``close_blocking`` without the right to do it."""
+    return Refusal(
+        NOT_PERMITTED,
+        "%s can't be closed: that needs root (CAP_NET_ADMIN)" % what,
+        "run the task with become: true, or wait for its end with timeout",
+    )
+
+
 def unsupported_manager(who: str, manager: str, command: str) -> Refusal:
     """A unit or container manages the holder, and this version has no actuator for it."""
     return Refusal(

@@ -187,15 +187,19 @@ def _supervised(case: Case) -> t.Optional[Refusal]:
 
 def _connection(case: Case) -> t.Optional[Refusal]:
     if _closable(case):
-        return None
+        return _right_to_close(case, "the connection of %s" % case.who)
     far = sorted({"%s:%d" % (row.remote_address, row.remote_port) for row in case.holder.sockets if row.remote_port})
     return reasons.connection(case.who, ", ".join(far) or "nobody in particular")
 
 
 def _leftover(case: Case) -> t.Optional[Refusal]:
     if _closable(case):
-        return None
+        return _right_to_close(case, "what is left of old connections")
     return reasons.leftover(", ".join(sorted({row.state for row in case.holder.sockets})))
+
+
+def _right_to_close(case: Case, what: str) -> t.Optional[Refusal]:
+    return None if case.snapshot.may_close else reasons.not_permitted(what)
 
 
 def _closable(case: Case) -> bool:

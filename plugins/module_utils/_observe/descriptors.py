@@ -29,7 +29,6 @@ import typing as t
 
 # A child pays for itself (2 to 5 ms for the fork and what it copies) when about this many links are left to read.
 FORK_AFTER = 4000
-_BATCH = 16
 # A child that reports nothing for this long is stuck on something of the kernel's; we then read its share too.
 _CHILD_TIMEOUT = 20.0
 # More than this is no report of ours: a million sharers.
@@ -72,9 +71,10 @@ def scan(inodes: t.AbstractSet[int]) -> Scan:
     with _Here() as here:
         read = _links_here if here.can_return else _links_by_fd
         at = 0
-        while at < len(pids) and (tally.seen < FORK_AFTER or not _may_fork()):
-            _look(pids[at : at + _BATCH], wanted, read, tally)
-            at += _BATCH
+        alone = not _may_fork()
+        while at < len(pids) and (alone or tally.seen < FORK_AFTER):
+            _look(pids[at : at + 1], wanted, read, tally)
+            at += 1
         if at < len(pids):
             _look_together(pids[at:], wanted, read, tally)
         missing = set(inodes) - {inode for inode, _pid in tally.hits} - {0}
@@ -229,7 +229,8 @@ def _may_fork() -> bool:
 
 
 def _look_together(pids: t.List[bytes], wanted: t.Mapping[bytes, int], read: _Read, tally: _Tally) -> None:
-    size = max(_BATCH, -(-len(pids) // 255))
+    # Batches as small as one byte can number them: a few large processes are shared out evenly too.
+    size = -(-len(pids) // 255)
     batches = [pids[at : at + size] for at in range(0, len(pids), size)]
     try:
         child = _Child(batches, wanted, read)
@@ -367,8 +368,7 @@ def _look_at_threads(pids: t.Iterable[bytes], wanted: t.Mapping[bytes, int], rea
     """Read the descriptors of threads that have a table of their own."""
     share = None
     for pid in pids:
-        if int(pid) in tally.refused:
-            continue
+        # Also of processes that were refused: the directory of a dead leader belongs to root, those of its threads do not.
         try:
             threads = os.listdir(b"/proc/%b/task" % pid)
         except OSError:

@@ -106,6 +106,11 @@ def start_ticks(pid: int) -> t.Optional[int]:
         return None
 
 
+def ancestors(pid: int) -> t.Tuple[int, ...]:
+    """Parent, its parent and so on, nearest first."""
+    return _ancestors(_psutil(), pid)
+
+
 def parse_connection(connection: t.Any, pid: t.Optional[int]) -> t.Optional[Row]:
     """Understand one of psutil's ``sconn`` or ``pconn`` tuples; None for what has no port."""
     if not connection.laddr or not connection.laddr[1]:

@@ -98,6 +98,7 @@ def is_secret_value(name: str, value: str) -> bool:
 
 
 def is_switch(option: str) -> bool:
+    """Whether an option only switches something on or off, so that what follows is not its value."""
     words = _WORDS.findall(option)
     return len(words) > 1 and words[0].lower() in _SWITCHES
 

@@ -236,7 +236,7 @@ def test_respawned_shows_the_new_holder_beside_the_old_one():
     assert (result["changed"], result["free"], result["reason"]) == (True, False, "respawned")
     (port,) = result["ports"]
     assert (port["before"], port["status"], port["blocked_by"]["code"]) == ("held", "held", "respawned")
-    assert [(holder["pids"], holder["outcome"]) for holder in port["holders"]][0] == ([100], "stopped")
+    assert (port["holders"][0]["pids"], port["holders"][0]["outcome"]) == ([100], "stopped")
     assert [200] in [holder["pids"] for holder in port["holders"]]
     # nothing was done to it, whatever a plan over the new look would do
     assert {holder["outcome"] for holder in port["holders"] if holder["pids"] == [200]} == {"none"}

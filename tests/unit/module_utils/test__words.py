@@ -31,7 +31,7 @@ FREEING = Policy(state="free")
 
 
 def held(name="nginx", pid=812, pids=(), **more):
-    parents = {pid: 1, **{one: pid for one in pids}}
+    parents = {pid: 1, **dict.fromkeys(pids, pid)}
     known = {
         one: Process(
             one, name, parent, user="root", started=NOW - 11520, start_ticks=one, ancestors=(parent, 1), **more

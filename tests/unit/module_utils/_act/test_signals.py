@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils import _wishes

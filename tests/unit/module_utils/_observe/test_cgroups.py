@@ -49,6 +49,11 @@ def test_malformed(data):
         root_of(data)
 
 
+def test_the_own_root_is_whole_directories():
+    assert parse(b"0::/lxc/web\n", "/l")[1] == Container("lxc", "web")
+    assert parse(b"0::/lxc/web\n", "/lxc")[1] is None
+
+
 def test_bytes_that_are_not_utf8():
     unit, container = parse(b"0::/system.slice/caf\xe9.service\n")
     assert unit == Unit("caf\\xe9.service")

@@ -185,10 +185,10 @@ def test_two_halves_find_what_one_finds(crowd):
 
 
 def test_a_large_scan_is_shared(crowd, listener, monkeypatch):
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("needs two cores")
     _pids, _wanted, expected = crowd
     monkeypatch.setattr(descriptors, "FORK_AFTER", 0)
+    # whatever cores and threads this test runner has
+    monkeypatch.setattr(descriptors, "_may_fork", lambda: True)
     used = []
     real = descriptors._look_together
     monkeypatch.setattr(descriptors, "_look_together", lambda *all_of: (used.append(1), real(*all_of)))
@@ -196,6 +196,11 @@ def test_a_large_scan_is_shared(crowd, listener, monkeypatch):
     assert used == [1]
     # neither half takes the other for a sharer
     assert found.owners[inode_of(listener)] == tuple(sorted({pid for _inode, pid in expected} | {os.getpid()}))
+
+
+def test_one_core_does_not_fork(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+    assert not descriptors._may_fork()
 
 
 def test_a_process_with_threads_does_not_fork(monkeypatch):
@@ -210,25 +215,44 @@ def test_a_process_with_threads_does_not_fork(monkeypatch):
         thread.join()
 
 
-def die(*_unused):
+def die(_answer):
     os._exit(3)
 
 
-def talk_nonsense(self, batches, wanted, read, answer):
+def talk_nonsense(answer):
     os.write(answer, b"h 1 1\nr 5 13\ns 999999\n")
 
 
-def take_all_and_hang(self, batches, wanted, read, answer):
-    list(descriptors._numbers(self.queue))
+def stop_in_the_middle(answer):
+    os.write(answer, b"s 999999\nd")
+
+
+def hang(_answer):
     signal.pause()
 
 
-@pytest.mark.parametrize("work", [die, talk_nonsense, take_all_and_hang])
-def test_what_a_broken_child_leaves_is_read_again(crowd, monkeypatch, work):
+@pytest.mark.parametrize("end", [die, talk_nonsense, stop_in_the_middle, hang])
+def test_what_a_broken_child_leaves_is_read_again(crowd, monkeypatch, end):
+    """The child takes every batch, reports none of them whole, and comes to its end."""
     pids, wanted, expected = crowd
+    real = descriptors._Child.__init__
+    reader, writer = os.pipe()
+
+    def work(self, batches, wanted, read, answer):
+        assert list(descriptors._numbers(self.queue)) == list(range(len(batches)))
+        os.write(writer, b"x")
+        end(answer)
+
+    def begin(self, *arguments):
+        real(self, *arguments)
+        os.read(reader, 1)
+
     monkeypatch.setattr(descriptors._Child, "_work", work)
+    monkeypatch.setattr(descriptors._Child, "__init__", begin)
     monkeypatch.setattr(descriptors, "_CHILD_TIMEOUT", 0.2)
     tally = together(pids, wanted)
+    os.close(reader)
+    os.close(writer)
     assert sorted(tally.hits) == expected
     assert tally.seen == alone(pids, wanted).seen
     assert tally.refused == {}

@@ -43,6 +43,11 @@ def test_innocents_stay(line):
     assert mask_command(arguments(line)) == line
 
 
+def test_a_token_as_the_only_user_of_a_url():
+    assert mask_command(["app", "https://0123456789abcdef01234567@sentry/1"]) == "app https://********@sentry/1"
+    assert mask_command(["app", "ssh://git@host/x"]) == "app ssh://git@host/x"
+
+
 def test_a_private_key_goes_whole():
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----"
     assert mask_command(["app", "--cert-pem", key, "x"]) == "app --cert-pem ******** x"

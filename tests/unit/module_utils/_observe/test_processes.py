@@ -166,12 +166,26 @@ def test_a_zombie_is_described_and_a_vanished_one_left_out():
     assert processes.describe([process.pid]) == {}
 
 
+@pytest.mark.parametrize("at", ["stat", "status", "cmdline", "cgroup"])
+def test_one_that_vanishes_in_the_middle_is_left_out(monkeypatch, at):
+    process = subprocess.Popen(["/bin/sleep", "60"])
+    real = processes._content
+
+    def content(directory, name):
+        if name == at and process.poll() is None:
+            process.kill()
+            process.wait()
+        return real(directory, name)
+
+    monkeypatch.setattr(processes, "_content", content)
+    assert processes.describe([process.pid]) == {}
+
+
 def test_a_kernel_thread():
-    with_none = [each.pid for each in psutil.process_iter() if each.ppid() == 2]
-    if not with_none:
+    found = processes.describe([2]).get(2)
+    if found is None or found.name != "kthreadd":
         pytest.skip("by design: this PID namespace has no kernel threads")
-    found = processes.describe(with_none[:1])[with_none[0]]
-    assert (found.exe, found.command, found.parent_pid) == (None, None, 2)
+    assert (found.exe, found.command, found.parent_pid) == (None, None, 0)
 
 
 def test_nobody_and_nothing():

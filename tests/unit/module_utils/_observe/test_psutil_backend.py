@@ -212,7 +212,7 @@ def test_without_root_on_macos(macos):
     assert psutil_backend.start_ticks(51) == 1700000000500
     assert psutil_backend.start_ticks(61 + 1) is None
     assert "geheim" not in processes[51].command
-    assert [(one.code, one.count) for one in blind] == [("sockets_refused", 2)]
+    assert [(one.code, one.hidden) for one in blind] == [("sockets_refused", 2)]
 
 
 def test_details_that_are_refused_are_said_and_the_rest_kept(macos):
@@ -222,7 +222,7 @@ def test_details_that_are_refused_are_said_and_the_rest_kept(macos):
     assert list(owners.values()) == [(50,)]
     assert (processes[50].exe, processes[50].command, processes[50].user) == (None, None, None)
     assert processes[50].name == "server"
-    assert [(one.code, one.count) for one in blind] == [("process_refused", 1)]
+    assert [(one.code, one.hidden) for one in blind] == [("process_refused", 1)]
 
 
 def test_a_holder_that_ended_meanwhile_holds_nothing(macos):
@@ -241,7 +241,7 @@ def test_sockets_without_a_visible_process_are_said(macos):
     sockets, owners, _, blind = psutil_backend.look(None)
     assert [(row.port, row.inode < 0) for row in sockets] == [(80, True), (81, False)]
     assert owners == {}
-    assert [(one.code, one.count) for one in blind] == [("owners_hidden", 1)]
+    assert [(one.code, one.hidden) for one in blind] == [("owners_hidden", 1)]
 
 
 def test_parents_in_a_ring_have_an_end(macos):

@@ -19,6 +19,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
     kernel,  # noqa: F401
     masking,  # noqa: F401
     netlink,
+    owned,
     processes,
     snapshot,
 )
@@ -210,7 +211,7 @@ def test_another_users_socket(in_netns):
     assert "hidepid" not in codes
     assert "become: true" in found.blind[0].advice
     assert "nobody" in found.blind[0].text
-    assert found.blind[0].count >= 1
+    assert found.blind[0].hidden >= 1
 
 
 def test_own_socket_of_a_plain_user(in_netns):
@@ -316,7 +317,7 @@ def test_an_owner_that_comes_with_the_second_look(in_netns, monkeypatch):
         def pause(_seconds):
             received.extend(socket.recv_fds(there, 1, 1)[1])
 
-        monkeypatch.setattr(snapshot.time, "sleep", pause)
+        monkeypatch.setattr(owned.time, "sleep", pause)
         return snapshot.observe(BOTH), inode, os.getpid()
 
     if not hasattr(socket, "send_fds"):

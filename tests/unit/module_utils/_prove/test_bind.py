@@ -9,7 +9,6 @@ import errno
 import os
 import socket
 
-
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._prove.bind import probe
 

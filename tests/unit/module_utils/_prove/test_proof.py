@@ -202,6 +202,14 @@ def test_a_taker_is_noticed_at_once_and_not_at_the_end_of_settle():
     assert time.monotonic() - began < SOON
 
 
+def test_who_may_stay_does_not_end_the_watch():
+    """The keeper comes back first and a stranger after it: both within settle."""
+    wish = WISH._replace(keep=("nginx",))
+    answer, _eyes = prove(held(200, "nginx"), held(200, "nginx"), held(300), settle=3600.0, wish=wish)
+    assert answer.failure.code == "respawned"
+    assert "node (pid 300)" in answer.failure.reason
+
+
 def test_the_same_pid_with_another_start_time_is_a_new_process():
     again = held(100)
     reborn = again._replace(processes={**again.processes, 100: again.processes[100]._replace(start_ticks=99999)})

@@ -1,0 +1,146 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who has the sockets that were found. Private to harbormaster.ports: not an interface for other collections.
+
+Owners come from a pass over all descriptors; everything else (processes, units, what the kernel holds itself, what could
+not be seen) is asked about these alone. Loaded only when there is a socket to ask about.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import LISTEN, Blind, Process, Snapshot, Socket
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    descriptors,
+    processes,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    ports as port_sets,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import IDLE, Table, Wanted
+
+Owners = t.Dict[int, t.Tuple[int, ...]]
+
+# An exiting process has dropped its descriptors a moment before its sockets are gone, and a descriptor that is on its
+# way to another process belongs to nobody: after this pause both are settled.
+_SECOND_LOOK = 0.05
+# PROC_PID_INIT_INO of linux/proc_ns.h: the inode of the namespace that all others are below.
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+
+
+def with_owners(snapshot: Snapshot, table: Table, wanted: Wanted, other_ports: bool) -> Snapshot:
+    """A snapshot that has rows, with everything about who has them.
+
+    :param other_ports: see `snapshot.observe`.
+    """
+    sockets, owners, known, scan = _look(list(snapshot.sockets))
+    unseen = _unseen(sockets, owners)
+    if unseen:
+        # with the kernel's sockets this pause is spent for nothing; they are rare, and look just like an exiting owner
+        time.sleep(_SECOND_LOOK)
+        sockets, owners, known, scan = _look(table.rows(wanted), owners)
+        unseen = _unseen(sockets, owners)
+    others: t.List[Socket] = []
+    if other_ports and owners:
+        others = _other_sockets(table, wanted, owners)
+    own = processes.self_pids()
+    return snapshot._replace(
+        sockets=tuple(sockets),
+        owners=owners,
+        processes=known,
+        other_sockets=tuple(others),
+        blind=snapshot.blind + tuple(_unseen_owners(scan) if unseen else ()),
+        kernel=_kernel_owners([row for row in sockets if row.state in IDLE and row.inode not in owners]),
+        self_pids=own,
+        carriers=_carriers(known, owners, own),
+    )
+
+
+def _look(
+    sockets: t.List[Socket], before: t.Optional[Owners] = None
+) -> t.Tuple[t.List[Socket], Owners, t.Dict[int, Process], descriptors.Scan]:
+    """Rows, owners and processes. Sockets whose owners are known from before are not searched for again."""
+    inodes = {row.inode for row in sockets if row.inode}
+    owners = {inode: pids for inode, pids in (before or {}).items() if inode in inodes}
+    scan = descriptors.scan(inodes.difference(owners))
+    owners.update(scan.owners)
+    known = processes.describe({pid for pids in owners.values() for pid in pids})
+    # who has gone since the scan holds nothing any more
+    alive = {inode: tuple(pid for pid in pids if pid in known) for inode, pids in owners.items()}
+    return sockets, {inode: pids for inode, pids in alive.items() if pids}, known, scan
+
+
+def _other_sockets(table: Table, wanted: Wanted, owners: Owners) -> t.List[Socket]:
+    """Rows of the holders on ports that nobody asked for. Their owners are added to ``owners``."""
+    having: t.Dict[int, t.List[int]] = {}
+    for pid in sorted({pid for pids in owners.values() for pid in pids}):
+        for inode in descriptors.inodes_of(pid):
+            having.setdefault(inode, []).append(pid)
+    found = []
+    for row in table.idle_rows():
+        if row.inode in having and not port_sets.contains(wanted.get(row.protocol, ()), row.port):
+            found.append(row)
+            owners[row.inode] = tuple(having[row.inode])
+    return found
+
+
+def _carriers(known: t.Mapping[int, Process], owners: Owners, own: t.FrozenSet[int]) -> t.Dict[int, str]:
+    if not owners:
+        return {}
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers
+
+    return carriers.carriers(known, owners, own)
+
+
+def _kernel_owners(rows: t.List[Socket]) -> t.Dict[t.Tuple[str, int], str]:
+    if not rows:
+        return {}
+    # needed rarely, and what a run imports costs it time
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import kernel
+
+    return kernel.kernel_owners(rows)
+
+
+def _unseen(sockets: t.Sequence[Socket], owners: Owners) -> t.List[Socket]:
+    """The rows that have an owner which was not found. A listener's clients come and go: they don't count beside it."""
+    listening = {(row.protocol, row.port) for row in sockets if row.state == LISTEN}
+    return [
+        row
+        for row in sockets
+        if row.inode and row.inode not in owners and (row.state in IDLE or (row.protocol, row.port) not in listening)
+    ]
+
+
+def _unseen_owners(scan: descriptors.Scan) -> t.List[Blind]:
+    """Why a socket of ours has no owner: everything that was closed to this look."""
+    found = []
+    root = os.geteuid() == 0
+    become = "run the task with become: true"
+    hidden = len(scan.refused)
+    if scan.hidepid:
+        text = "/proc hides the processes of other users (mount option hidepid)"
+        found.append(Blind("hidepid", text, advice=become))
+    if hidden and not root:
+        text = "%d processes of other users can't be looked into as %s"
+        found.append(Blind("not_root", text % (hidden, processes.account(os.geteuid())), hidden, become))
+    elif hidden:
+        pid, number = min(scan.refused.items())
+        text = "the descriptors of %d processes can't be read even as root, the first is pid %d: %s"
+        advice = "look from outside of this sandbox or container, or give it CAP_SYS_PTRACE"
+        found.append(Blind("descriptors_refused", text % (hidden, pid, os.strerror(number)), hidden, advice))
+    if _in_pid_namespace():
+        text = "this system sees only the processes of its own PID namespace"
+        found.append(Blind("pid_namespace", text, advice="look from the host that it runs on"))
+    return found
+
+
+def _in_pid_namespace() -> bool:
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE
+    except OSError:
+        # a kernel without these namespaces
+        return False
