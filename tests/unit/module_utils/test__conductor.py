@@ -26,6 +26,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 from ansible_collections.harbormaster.ports.plugins.module_utils._prove import proof
 
 SOON = 10.0
+LONG = 25.0
 OPTIONS = ArgumentSpecValidator(_argspec.port_owner()["argument_spec"])
 KEY = ("tcp", 8080, None)
 FREE = Snapshot(bindable={KEY: True})
@@ -144,7 +145,7 @@ def run(check_mode=False, **options):
 @pytest.mark.parametrize("look", [FREE, held(100), connected()], ids=["free", "held", "connected"])
 def test_a_report_looks_once_and_does_nothing(world, look, check_mode):
     seen = world(look)
-    story = run(check_mode, timeout=3600)
+    story = run(check_mode, timeout=LONG)
     assert seen.log == ["eyes", "look"]
     assert (story.outcomes, story.proof, story.failure) == ((), None, None)
 
@@ -193,7 +194,7 @@ def test_bad_options_are_found_before_anything_is_looked_at(world):
 def test_an_owner_that_comes_is_waited_for(world):
     world(FREE, held(100), glances=[FREE, FREE, held(100)])
     began = time.monotonic()
-    story = run(owner="node", timeout=3600)
+    story = run(owner="node", timeout=LONG)
     assert story.failure is None
     assert time.monotonic() - began < SOON
 
@@ -209,19 +210,19 @@ def test_an_owner_that_does_not_come_is_waited_for_no_longer_than_said(world):
 
 def test_a_wrong_owner_may_still_go(world):
     world(held(100, name="old"), FREE, held(200, name="node"))
-    assert run(owner="node", timeout=3600).failure is None
+    assert run(owner="node", timeout=LONG).failure is None
 
 
 def test_what_passes_by_itself_is_waited_for(world):
     world(connected(), FREE, glances=[connected(), FREE])
-    story = run(state="free", timeout=3600)
+    story = run(state="free", timeout=LONG)
     assert story.failure is None
 
 
 def test_what_does_not_pass_is_not_waited_for(world):
     world(held(100))
     began = time.monotonic()
-    assert run(state="free", protect=["node"], timeout=3600).failure.code == "protected_process"
+    assert run(state="free", protect=["node"], timeout=LONG).failure.code == "protected_process"
     assert time.monotonic() - began < SOON
 
 
@@ -242,7 +243,7 @@ def test_without_a_timeout_nothing_is_waited_for(world):
 def test_check_mode_waits_for_nothing(world):
     world(connected())
     began = time.monotonic()
-    assert run(True, state="free", timeout=3600, drain=3600, settle=3600).failure.code == "connection"
+    assert run(True, state="free", timeout=LONG, drain=LONG, settle=LONG).failure.code == "connection"
     assert time.monotonic() - began < SOON
 
 

@@ -13,6 +13,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._act import reg
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Outcome, Refusal, Socket, Step, Target
 
 SOON = 10.0
+LONG = 25.0
 
 
 def listener(address="0.0.0.0", port=8080, inode=11):
@@ -93,7 +94,7 @@ def test_no_steps_no_calls(calls):
 def test_drain_ends_when_the_clients_have_left(calls):
     eyes = Eyes([listener(), client(1)], [listener(), client(1)], [listener()])
     began = time.monotonic()
-    (outcome,) = carry_out([step("a")], eyes, drain=3600.0)
+    (outcome,) = carry_out([step("a")], eyes, drain=LONG)
     assert time.monotonic() - began < SOON
     assert outcome.dropped == 0
 
@@ -125,7 +126,7 @@ def test_without_drain_nothing_is_waited_for(calls):
 
 @pytest.mark.parametrize("state", ["TIME_WAIT", "CLOSE_WAIT", "FIN_WAIT2", "LISTEN"])
 def test_only_open_connections_are_waited_for(calls, state):
-    (outcome,) = carry_out([step("a")], Eyes([client(1, state=state)]), drain=3600.0)
+    (outcome,) = carry_out([step("a")], Eyes([client(1, state=state)]), drain=LONG)
     assert outcome.dropped == 0
 
 
@@ -136,12 +137,12 @@ def test_what_was_not_done_drops_nobody(calls):
 
 def test_closing_a_socket_drains_nobody(calls):
     outgoing = client(1)
-    (outcome,) = carry_out([step("a", "destroy", outgoing)], Eyes([outgoing, client(2)]), drain=3600.0)
+    (outcome,) = carry_out([step("a", "destroy", outgoing)], Eyes([outgoing, client(2)]), drain=LONG)
     assert outcome.dropped == 0
 
 
 def test_clients_on_other_ports_do_not_count(calls):
-    (outcome,) = carry_out([step("a")], Eyes([client(1, port=8081)]), drain=3600.0)
+    (outcome,) = carry_out([step("a")], Eyes([client(1, port=8081)]), drain=LONG)
     assert outcome.dropped == 0
 
 

@@ -24,6 +24,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 from ansible_collections.harbormaster.ports.plugins.module_utils._prove import proof
 
 SOON = 10.0
+LONG = 25.0
 WISH = Wish(8080, "tcp")
 STEP = Step("signal", "signal", "node (pid 100)", ("8080/tcp",), roots=(Target(100, 1000, "node"),))
 DONE = Outcome(STEP, "done", acted=True)
@@ -151,7 +152,7 @@ def test_a_prediction_is_no_proof():
 
 def test_leftovers_of_what_was_stopped_are_waited_for():
     began = time.monotonic()
-    answer, _eyes = prove(left_over(False), left_over(False), FREE, timeout=3600.0)
+    answer, _eyes = prove(left_over(False), left_over(False), FREE, timeout=LONG)
     assert answer.failure is None
     assert time.monotonic() - began < SOON
 
@@ -165,7 +166,7 @@ def test_leftovers_are_waited_for_within_timeout_only():
 
 def test_a_holder_is_not_waited_for():
     began = time.monotonic()
-    answer, _eyes = prove(held(200), timeout=3600.0)
+    answer, _eyes = prove(held(200), timeout=LONG)
     assert answer.failure is not None
     assert time.monotonic() - began < SOON
 
@@ -175,7 +176,7 @@ def test_a_holder_is_not_waited_for():
 
 def test_who_takes_the_port_back_is_named_with_parent_and_supervisor():
     boss = Process(50, "supervisord", 1, ancestors=(1,))
-    answer, _eyes = prove(FREE, FREE, held(200, parent=50, others=[boss]), settle=3600.0)
+    answer, _eyes = prove(FREE, FREE, held(200, parent=50, others=[boss]), settle=LONG)
     assert answer.failure.code == "respawned"
     assert "node (pid 200)" in answer.failure.reason
     assert "supervisord (pid 50)" in answer.failure.reason
@@ -197,7 +198,7 @@ def test_a_unit_is_the_likely_supervisor_where_no_process_looks_like_one():
 
 def test_a_taker_is_noticed_at_once_and_not_at_the_end_of_settle():
     began = time.monotonic()
-    answer, _eyes = prove(FREE, held(200), settle=3600.0)
+    answer, _eyes = prove(FREE, held(200), settle=LONG)
     assert answer.failure.code == "respawned"
     assert time.monotonic() - began < SOON
 
@@ -205,7 +206,7 @@ def test_a_taker_is_noticed_at_once_and_not_at_the_end_of_settle():
 def test_who_may_stay_does_not_end_the_watch():
     """The keeper comes back first and a stranger after it: both within settle."""
     wish = WISH._replace(keep=("nginx",))
-    answer, _eyes = prove(held(200, "nginx"), held(200, "nginx"), held(300), settle=3600.0, wish=wish)
+    answer, _eyes = prove(held(200, "nginx"), held(200, "nginx"), held(300, inode=12), settle=LONG, wish=wish)
     assert answer.failure.code == "respawned"
     assert "node (pid 300)" in answer.failure.reason
 
