@@ -282,7 +282,9 @@ def _fingerprint(rows: t.Iterable[Socket]) -> t.FrozenSet[t.Tuple[str, int, str,
 def _unproven(story: Story, error: Exception) -> Story:
     """The end of a run that can't see any more. What was done is told; the ports are as they were found, not as planned."""
     failure = Refusal("not_proven", "the result can't be seen: %s" % error, "look with state: present")
-    return story._replace(proof=Proof(story.snapshot, story.plan), failure=failure)
+    said = story.snapshot.bindable
+    ports = tuple(port._replace(bindable=said.get(port.wish.key)) for port in story.plan.ports)
+    return story._replace(proof=Proof(story.snapshot, story.plan._replace(ports=ports)), failure=failure)
 
 
 def _changing() -> Refusal:

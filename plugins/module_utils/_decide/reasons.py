@@ -78,6 +78,15 @@ def owner_mismatch(who: str, option: str, allowed: str) -> Refusal:
     )
 
 
+def shared_mismatch(who: str, sharer: str, why: str) -> Refusal:
+    """A wish that covers one process of a holder, and not another one that shares its socket."""
+    return Refusal(
+        OWNER_MISMATCH,
+        "%s shares its socket with %s, which %s" % (who, sharer, why),
+        "name both in stop_only, or both in keep: they hold the port together",
+    )
+
+
 def user_mismatch(who: str, user: str, allowed: str) -> Refusal:
     """Right name, wrong account."""
     return Refusal(
@@ -112,7 +121,7 @@ def connection(who: str, remote: str) -> Refusal:
     """An outgoing connection whose local port is the wished one."""
     return Refusal(
         CONNECTION,
-        "an outgoing connection of %s to %s has it as its local port" % (who, remote),
+        "a connection of %s with %s has it as its local port" % (who, remote),
         "wait for its end with timeout, or close that one connection with close_blocking: true",
         passing=True,
     )

@@ -57,7 +57,7 @@ def prove(eyes: Eyes, judge: Judge, outcomes: t.Sequence[Outcome], settle: float
     :param judge: the decide stage with the wishes of the task.
     :param outcomes: what was done; a port held again by somebody else afterwards was taken back.
     :param settle: seconds in which nothing may take a port.
-    :param until: monotonic time up to which leftovers of the stopped holders may still go away.
+    :param until: monotonic time up to which what passes by itself (leftovers, connections) may still go away.
     :param guess: name of the supervisor that a process looks like, None for no such.
     """
     began = time.monotonic()
@@ -75,7 +75,7 @@ def prove(eyes: Eyes, judge: Judge, outcomes: t.Sequence[Outcome], settle: float
             unmet = [port for port in plan.ports if not _met(port)]
             if not unmet and now >= settled:
                 return Proof(snapshot, plan)
-            if unmet and not (now < until and all(_only_leftovers(port) for port in unmet)):
+            if unmet and not (now < until and all(_passes(port) for port in unmet)):
                 return Proof(snapshot, plan, _why(snapshot, unmet[0], outcomes, now - began, guess))
             judged = takers
             for _turn in range(5 if unmet else 1):
@@ -98,8 +98,11 @@ def _met(port: PortPlan) -> bool:
     return port.met
 
 
-def _only_leftovers(port: PortPlan) -> bool:
-    return all(holder.kind == LEFTOVER for holder in port.holders)
+def _passes(port: PortPlan) -> bool:
+    """Whether what is in the way ends by itself."""
+    if port.refusal is not None:
+        return port.refusal.passing
+    return bool(port.holders) and all(holder.kind == LEFTOVER for holder in port.holders)
 
 
 def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seconds: float, guess: Guess) -> Refusal:
