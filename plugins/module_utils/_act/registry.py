@@ -31,16 +31,26 @@ ACTUATORS: t.Mapping[str, Actuator] = {
 }
 
 
-def carry_out(
-    steps: t.Sequence[Step], eyes: Eyes, drain: float, number_of: t.Callable[[str], int]
-) -> t.Iterator[Outcome]:
+def drain(steps: t.Sequence[Step], eyes: Eyes, seconds: float) -> bool:
+    """Wait until nobody is connected to the holders of these steps any more, at most so long.
+
+    :returns: whether there was anybody to wait for: then time has passed, and the plan is an old one.
+    """
+    until = time.monotonic() + seconds
+    waited = False
+    with pidfd.Waker() as waker:
+        while time.monotonic() < until and any(_clients(steps, eyes)):
+            waited = True
+            waker.sleep(until)
+    return waited
+
+
+def carry_out(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int]) -> t.Iterator[Outcome]:
     """Do the steps in their order, those of one kind that follow each other together.
 
-    :param drain: seconds to wait first for the connections of the holders to end by themselves.
+    :param number_of: the number of a signal's name.
     :returns: the outcome of each step that was begun. After a failure no further step is begun.
     """
-    if drain > 0:
-        _drain(steps, eyes, drain)
     connected = dict(zip(steps, _clients(steps, eyes)))
     rest = list(steps)
     while rest:
@@ -56,14 +66,6 @@ def carry_out(
             yield outcome._replace(dropped=len(connected[outcome.step] - left) if outcome.acted else 0)
         if failed:
             return
-
-
-def _drain(steps: t.Sequence[Step], eyes: Eyes, seconds: float) -> None:
-    """Wait until nobody is connected to the holders any more, at most so long."""
-    until = time.monotonic() + seconds
-    with pidfd.Waker() as waker:
-        while time.monotonic() < until and any(_clients(steps, eyes)):
-            waker.sleep(until)
 
 
 def _clients(steps: t.Sequence[Step], eyes: Eyes) -> t.List[t.Set[Socket]]:

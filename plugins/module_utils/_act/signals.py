@@ -142,10 +142,13 @@ class _Run:
             return
         if time.monotonic() < self.deadline:
             return
-        if self._killing or not self.step.kill:
+        if not self._members_asked and not any(grip in holding for grip in self._roots):
+            # The root lives on and has closed its copy.
+            self._ask_members()
+        elif self._killing or not self.step.kill:
             self._fail()
-            return
-        self._send_kill()
+        else:
+            self._send_kill()
 
     def pidfds(self) -> t.List[int]:
         """Descriptors that become readable when one of the processes ends."""
@@ -170,12 +173,14 @@ class _Run:
 
     def _ask_members(self) -> None:
         self._members_asked = True
+        self._killing = False
         self._ask([grip for grip in self._members if grip.holds(self.step.inodes)])
 
     def _send_kill(self) -> None:
         self._killing = True
         self.deadline = time.monotonic() + KILL_WAIT
-        for grip in self._roots + self._members:
+        # Nobody is killed who was not asked before.
+        for grip in self._roots + (self._members if self._members_asked else []):
             if grip.holds(self.step.inodes):
                 self._send(grip, self._kill)
                 self._killed.append(grip.target.pid)

@@ -87,6 +87,15 @@ def shared_mismatch(who: str, sharer: str, why: str) -> Refusal:
     )
 
 
+def kept_elsewhere(who: str, label: str) -> Refusal:
+    """One wish lets a holder stay, another one would stop it."""
+    return Refusal(
+        OWNER_MISMATCH,
+        "%s may stay on %s, so it can't be stopped here" % (who, label),
+        "name it in keep here too, or leave it out there",
+    )
+
+
 def user_mismatch(who: str, user: str, allowed: str) -> Refusal:
     """Right name, wrong account."""
     return Refusal(
@@ -117,12 +126,25 @@ def kernel_socket(what: str) -> Refusal:
     )
 
 
-def connection(who: str, remote: str) -> Refusal:
-    """An outgoing connection whose local port is the wished one."""
+def unnamed_udp(who: str, port: int) -> Refusal:
+    """A UDP socket on an ephemeral port, where nobody asked for UDP by name."""
+    return Refusal(
+        CONNECTION,
+        "%s has a UDP socket on it, as clients have on ephemeral ports" % who,
+        "wait for its end with timeout; if it is a server, ask for %d/udp by name" % port,
+        passing=True,
+    )
+
+
+def connection(who: str, remote: str, hint: str) -> Refusal:
+    """An outgoing connection whose local port is the wished one.
+
+    :param hint: what else than waiting would help, or why nothing does.
+    """
     return Refusal(
         CONNECTION,
         "a connection of %s with %s has it as its local port" % (who, remote),
-        "wait for its end with timeout, or close that one connection with close_blocking: true",
+        "wait for its end with timeout; " + hint,
         passing=True,
     )
 

@@ -20,6 +20,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     PROCESS,
     SERVICE,
     SYSTEMD_SOCKET,
+    UDP,
     UNKNOWN,
     Holder,
     Policy,
@@ -56,7 +57,7 @@ def may_stay(case: Case) -> bool:
         return False
     if wish.stop_only is not None:
         # One that can't be seen may be just the one that has to go.
-        if case.main is None and case.holder.kind == UNKNOWN:
+        if case.main is None and case.holder.kind in (UNKNOWN, CONNECTION):
             return False
         if matching.matches(case.main, _without_anybody(wish.stop_only)):
             return False
@@ -204,11 +205,20 @@ def _supervised(case: Case) -> t.Optional[Refusal]:
 
 
 def _connection(case: Case) -> t.Optional[Refusal]:
+    if case.wish.protocol == UDP:
+        # Closing it breaks a server that nobody meant, and would not free the port if it was bound.
+        return reasons.unnamed_udp(case.who, case.wish.port)
     # One whose program can't be seen may carry this very task: it is never closed.
     if _closable(case) and case.members:
         return _right_to_close(case, "the connection of %s" % case.who)
     far = sorted({"%s:%d" % (row.remote_address, row.remote_port) for row in case.holder.sockets if row.remote_port})
-    return reasons.connection(case.who, ", ".join(far) or "nobody in particular")
+    if not case.policy.close_blocking:
+        hint = "close_blocking: true closes that one connection"
+    elif not case.members:
+        hint = "one whose program can't be seen is not closed, it may carry this task"
+    else:
+        hint = "close_blocking works with the rows of netlink only, not with those of %s" % case.snapshot.backend
+    return reasons.connection(case.who, ", ".join(far) or "nobody in particular", hint)
 
 
 def _leftover(case: Case) -> t.Optional[Refusal]:

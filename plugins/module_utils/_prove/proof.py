@@ -120,6 +120,7 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
         if port.refusal is not None:
             return port.refusal
         return Refusal("still_held", "%s still can't be bound" % port.wish.label, "look again with state: present")
+    stopped = {inode for outcome in outcomes for inode in outcome.step.inodes}
     old = {
         (target.pid, target.start_ticks) for outcome in outcomes for target in outcome.step.roots + outcome.step.members
     }
@@ -129,6 +130,13 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
             "still_held",
             "%s still holds %s" % (_named(process), port.wish.label),
             "give it more time with grace_period, or allow KILL with force: true",
+        )
+    if culprit.inodes & stopped:
+        # The very same socket: it was never free.
+        return port.refusal or Refusal(
+            "still_held",
+            "%s shares the socket on %s and still holds it" % (_named(process), port.wish.label),
+            "run the task again",
         )
     return _respawned(snapshot, port, culprit, process, seconds, guess)
 

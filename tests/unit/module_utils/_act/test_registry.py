@@ -70,7 +70,10 @@ def calls(monkeypatch):
 
 
 def carry_out(steps, eyes=None, drain=0.0):
-    return list(registry.carry_out(steps, eyes or Eyes([]), drain, _wishes.signal_number))
+    eyes = eyes or Eyes([])
+    if drain:
+        registry.drain(steps, eyes, drain)
+    return list(registry.carry_out(steps, eyes, _wishes.signal_number))
 
 
 def test_every_actuator_that_a_step_may_name_is_there():
