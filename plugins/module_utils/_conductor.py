@@ -11,7 +11,11 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils import _wishes
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import Index
-from ansible_collections.harbormaster.ports.plugins.module_utils._errors import PortsError
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    CHANGING,
+    NOT_PROVEN,
+    PortsError,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
     LISTEN,
@@ -307,13 +311,13 @@ def _fingerprint(rows: t.Iterable[Socket]) -> t.FrozenSet[t.Tuple[str, int, str,
 
 def _unproven(story: Story, error: Exception) -> Story:
     """The end of a run that can't see any more. What was done is told; the ports are as they were found, not as planned."""
-    failure = Refusal("not_proven", "the result can't be seen: %s" % error, "look with state: present")
+    failure = Refusal(NOT_PROVEN, "the result can't be seen: %s" % error, "look with state: present")
     return story._replace(proof=Proof(story.snapshot, story.plan), failure=failure)
 
 
 def _changing() -> Refusal:
     return Refusal(
-        "changing",
+        CHANGING,
         "new holders appeared in each of %d looks, and none of them was stopped" % MOST_PLANS,
         "stop what starts them, then run the task again",
     )

@@ -18,7 +18,12 @@ import os
 import time
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._errors import PortsError
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    NOT_PERMITTED,
+    STEP_FAILED,
+    STILL_HELD,
+    PortsError,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import pidfd
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Eyes, Outcome, Refusal, Step, Target
 
@@ -162,7 +167,7 @@ class _Run:
         """End a step that is still under way when nothing can be seen any more."""
         if self.outcome is None:
             problem = "whether %s has left can't be seen: %s" % (self.step.target, why)
-            self._over("failed", Refusal("step_failed", problem, "look with state: present, then run the task again"))
+            self._over("failed", Refusal(STEP_FAILED, problem, "look with state: present, then run the task again"))
 
     def _ask(self, grips: t.Sequence[_Grip]) -> None:
         self.deadline = time.monotonic() + self.step.grace
@@ -198,7 +203,7 @@ class _Run:
             self._over(
                 "failed",
                 Refusal(
-                    "not_permitted",
+                    NOT_PERMITTED,
                     "%s can't be signalled: %s" % (self.step.target, error.strerror),
                     "run the task as the owner of the process or with become: true",
                 ),
@@ -212,7 +217,7 @@ class _Run:
         else:
             problem = "%s still holds it %s, and it is not killed" % (self.step.target, waited)
             remedy = "give it more time with grace_period, or allow KILL with force: true"
-        self._over("failed", Refusal("still_held", problem, remedy))
+        self._over("failed", Refusal(STILL_HELD, problem, remedy))
 
     def _over(self, result: str, error: t.Optional[Refusal] = None) -> None:
         self.outcome = Outcome(

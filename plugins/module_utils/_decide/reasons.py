@@ -3,33 +3,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every reason for which a holder is not stopped or a wish is not met. Private to harbormaster.ports.
 
-The codes are what tests, documentation and both languages share; the sentences are for people. A *passing*
+The codes are those of ``_errors.py``; the sentences are for people. A *passing*
 reason ends by itself (a connection closes, TIME_WAIT runs out): ``timeout`` waits for it.
 """
 
 from __future__ import annotations
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    COLLATERAL,
+    CONNECTION,
+    HIDDEN_OWNER,
+    KERNEL_SOCKET,
+    LEFTOVER,
+    NOT_HELD,
+    NOT_PERMITTED,
+    OWN_ANCESTOR,
+    OWN_CONNECTION,
+    OWNER_MISMATCH,
+    PROTECTED_PROCESS,
+    STILL_HELD,
+    SUPERVISED,
+    UNSUPPORTED_MANAGER,
+    USER_MISMATCH,
+    WRONG_METHOD,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Refusal
-
-PROTECTED_PROCESS = "protected_process"
-OWN_ANCESTOR = "own_ancestor"
-OWN_CONNECTION = "own_connection"
-OWNER_MISMATCH = "owner_mismatch"
-USER_MISMATCH = "user_mismatch"
-NOT_HELD = "not_held"
-HIDDEN_OWNER = "hidden_owner"
-KERNEL_SOCKET = "kernel_socket"
-CONNECTION = "connection"
-LEFTOVER = "leftover"
-UNSUPPORTED_MANAGER = "unsupported_manager"
-SUPERVISED = "supervised"
-WRONG_METHOD = "wrong_method"
-STILL_HELD = "still_held"
-COLLATERAL = "collateral"
-RESPAWNED = "respawned"
-NOT_PERMITTED = "not_permitted"
-CHANGING = "changing"
-STEP_FAILED = "step_failed"
 
 
 def protected_process(who: str, rule: str) -> Refusal:

@@ -11,6 +11,10 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    RESPAWNED,
+    STILL_HELD,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.pidfd import Waker
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
@@ -111,7 +115,7 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
     closed = {row.inode for outcome in outcomes if not outcome.step.roots for row in outcome.step.sockets if row.inode}
     if culprit is not None and culprit.inodes & closed:
         return Refusal(
-            "still_held",
+            STILL_HELD,
             "the connection on %s was closed, but its program had bound the socket explicitly, so it keeps the port"
             % port.wish.label,
             "free it without close_blocking, which stops %s, or wait for its end with timeout" % (culprit.name or "it"),
@@ -119,7 +123,7 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
     if culprit is None or not culprit.pids or culprit.kind == CONNECTION:
         if port.refusal is not None:
             return port.refusal
-        return Refusal("still_held", "%s still can't be bound" % port.wish.label, "look again with state: present")
+        return Refusal(STILL_HELD, "%s still can't be bound" % port.wish.label, "look again with state: present")
     stopped = {inode for outcome in outcomes for inode in outcome.step.inodes}
     old = {
         (target.pid, target.start_ticks) for outcome in outcomes for target in outcome.step.roots + outcome.step.members
@@ -127,14 +131,14 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
     process = snapshot.processes[culprit.pids[0]]
     if (process.pid, process.start_ticks) in old or not any(outcome.acted for outcome in outcomes):
         return port.refusal or Refusal(
-            "still_held",
+            STILL_HELD,
             "%s still holds %s" % (_named(process), port.wish.label),
             "give it more time with grace_period, or allow KILL with force: true",
         )
     if culprit.inodes & stopped:
         # The very same socket: it was never free.
         return port.refusal or Refusal(
-            "still_held",
+            STILL_HELD,
             "%s shares the socket on %s and still holds it" % (_named(process), port.wish.label),
             "run the task again",
         )
@@ -154,7 +158,7 @@ def _respawned(
     if parent is not None:
         text += ", whose parent is %s" % _named(parent)
     text += "; likely supervisor: %s" % (named or "unknown")
-    return Refusal("respawned", text, "stop what starts it, then run the task again; nothing was killed twice")
+    return Refusal(RESPAWNED, text, "stop what starts it, then run the task again; nothing was killed twice")
 
 
 def _named(process: Process) -> str:
