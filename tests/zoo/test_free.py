@@ -87,6 +87,18 @@ def test_same_port_at_another_address_survives(zoo) -> None:
     assert neighbour.living() and six.living()
 
 
+def test_an_address_that_nobody_can_bind_without_its_interface(zoo) -> None:
+    """The holder is on every address, so on this one too; whether it could be bound afterwards nobody can say."""
+    holder = zoo.start("dual_stack")
+    report = zoo.run(port=["%d/tcp" % holder.port], address="fe80::1")
+    assert not report.failed, report["msg"]
+    assert report.port(holder.port)["status"] == "held"
+    real = zoo.free(["%d/tcp" % holder.port], address="fe80::1")
+    assert not real.failed, real["msg"]
+    assert not holder.living()
+    assert (real.port(holder.port)["status"], real.port(holder.port)["bindable"]) == ("free", None)
+
+
 def test_parent_shell_survives(zoo) -> None:
     """The shell that started the holder is not the holder."""
     holder = zoo.start("inherited_parent_lives", comm="deploy.sh")
@@ -262,6 +274,7 @@ def test_explicitly_bound_connection_stays_bound_and_it_is_said(zoo) -> None:
     assert real.failed, "SOCK_DESTROY leaves an explicitly bound socket bound"
     assert real["changed"] is True
     assert real.port(holder.port)["status"] == "held"
+    assert outcomes(real, holder.port) == [("connection", "none")], "it holds the port as before"
     assert holder.living(holder.owners) == holder.owners
 
 

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
 
+import psutil
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.harbormaster.ports.plugins.module_utils import _argspec, _conductor
@@ -30,6 +32,7 @@ LONG = 25.0
 OPTIONS = ArgumentSpecValidator(_argspec.port_owner()["argument_spec"])
 KEY = ("tcp", 8080, None)
 FREE = Snapshot(bindable={KEY: True})
+PROVE = proof.prove
 
 
 def held(*pids, name="node", inode=None, address="0.0.0.0"):
@@ -367,6 +370,81 @@ def test_what_can_not_be_seen_at_all_is_an_error(world):
         run()
 
 
+def with_client(snapshot):
+    row = Socket("tcp", "ipv4", "10.0.0.1", 8080, "ESTABLISHED", "10.0.0.2", 50000, inode=12)
+    return snapshot._replace(sockets=(*snapshot.sockets, row))
+
+
+def test_after_a_drain_that_waited_the_plan_is_made_again(world):
+    """The client left, and meanwhile a protected process came to share the socket: nobody is stopped any more."""
+    old = held(100, inode=11)
+    shared = held(100, 101, inode=11)
+    shared = shared._replace(processes={**shared.processes, 101: shared.processes[101]._replace(name="kubelet")})
+    seen = world(with_client(old), shared, glances=[with_client(old), old])
+    story = run(state="free", drain=LONG)
+    assert seen.log.count("look") == 2
+    assert story.failure.code == "protected_process"
+    assert story.outcomes == ()
+
+
+def test_after_a_drain_the_new_plan_is_carried_out_and_nothing_drained_again(world, act, prove):
+    """A client that is still there when the time is over is not waited for a second time."""
+    busy = with_client(held(100, inode=11))
+    world(busy, with_client(held(100, 101, inode=11)), FREE)
+    began = time.monotonic()
+    story = run(state="free", drain=0.3)
+    assert 0.3 <= time.monotonic() - began < SOON
+    assert act == [[100, 101]]
+    assert story.failure is None
+
+
+def test_a_drain_that_had_nobody_to_wait_for_leaves_the_plan_as_it_is(world, monkeypatch, prove):
+    at_the_stop = []
+
+    def carry_out(steps, eyes, number_of):
+        at_the_stop.append(seen.log.count("look"))
+        return iter([Outcome(step, "done", acted=True) for step in steps])
+
+    monkeypatch.setattr(registry, "carry_out", carry_out)
+    seen = world(held(100), FREE)
+    assert run(state="free", drain=LONG).failure is None
+    assert at_the_stop == [1]
+
+
+def forked(inode, *pids):
+    """A server with its worker, or what is left of them; psutil's inodes are made up of who shares the socket."""
+    both = held(100, 101, inode=inode)
+    worker = both.processes[101]._replace(parent_pid=100, ancestors=(100, 1))
+    return both._replace(owners={inode: pids}, processes={**both.processes, 101: worker})
+
+
+def test_a_source_without_inodes_gets_its_second_round_by_processes(world, act, prove):
+    """When the root has gone the socket has another name; the worker is the one that the plan knew."""
+    world(forked(-1, 100, 101), forked(-2, 101), FREE)
+    assert run(state="free").failure is None
+    assert act == [[100], [101]]
+
+
+def test_a_source_without_inodes_gives_no_round_against_a_newcomer(world, act, prove):
+    """Neither the socket nor the process is what was judged."""
+    world(forked(-1, 100, 101), held(102, inode=-2), FREE)
+    run(state="free")
+    assert act == [[100]]
+
+
+def test_a_passing_refusal_after_a_stop_is_waited_for(world, act, monkeypatch):
+    """The stopped one's child still serves a client, for which the next server would have to wait."""
+    busy = connected()
+    seen = world(held(100), busy, busy, FREE)
+    monkeypatch.setattr(proof, "prove", PROVE)
+    began = time.monotonic()
+    story = run(state="free", settle=0, timeout=LONG)
+    assert story.failure is None
+    assert story.proof.plan.ports[0].status == "free"
+    assert seen.log.count("look") == 4
+    assert time.monotonic() - began < SOON
+
+
 # The real host ------------------------------------------------------------------------------------------------------
 
 
@@ -450,3 +528,61 @@ def test_wishes_at_several_addresses_are_probed_one_by_one(probes):
     snapshot = _conductor.SystemEyes(wishes, Policy(state="free"), "auto").look()
     assert sorted(probes) == [wish.key for wish in wishes]
     assert snapshot.bindable == {wish.key: True for wish in wishes}
+
+
+def test_who_comes_between_the_table_and_the_bind_is_named(monkeypatch):
+    """The bind fails, and the table that was read before it does not say why. The next one does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    servers = []
+    real = _conductor.probe
+
+    def probe(*key):
+        if not servers:
+            servers.append(socket.create_server(("127.0.0.1", port)))
+        return real(*key)
+
+    monkeypatch.setattr(_conductor, "probe", probe)
+    try:
+        story = run(port="%d/tcp" % port)
+    finally:
+        for server in servers:
+            server.close()
+    (found,) = story.plan.ports
+    assert [(holder.kind, holder.pids[:1]) for holder in found.holders] == [("process", (os.getpid(),))]
+    assert found.status == "held"
+
+
+def test_what_no_table_shows_is_asked_for_twice_and_not_for_ever(monkeypatch):
+    looks = []
+    real = _conductor.observe
+
+    def observe(*arguments):
+        looks.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(_conductor, "observe", observe)
+    monkeypatch.setattr(_conductor, "probe", lambda *key: False)
+    snapshot = _conductor.SystemEyes([Wish(20003, "tcp")], Policy(), "auto").look()
+    assert len(looks) == 2
+    assert snapshot.bindable == {("tcp", 20003, None): False}
+    monkeypatch.setattr(_conductor, "probe", lambda *key: True)
+    _conductor.SystemEyes([Wish(20003, "tcp")], Policy(), "auto").look()
+    assert len(looks) == 3
+
+
+@pytest.mark.parametrize("backend", ["auto", "procfs", "psutil"])
+def test_workers_are_freed_whatever_names_the_socket(hold, ends, monkeypatch, backend):
+    """psutil knows no inodes: when the master has gone, what its workers share has another name than before."""
+    holder = hold(workers=1)
+    if backend == "psutil":
+        # It reads every descriptor of the host for each question: here those of the two that matter are enough.
+        mine = [psutil.Process(pid) for pid in (holder.pid, *holder.workers)]
+        monkeypatch.setattr(psutil, "process_iter", lambda: iter(mine))
+        monkeypatch.setattr(psutil, "net_connections", lambda kind: [])
+    story = run(port="%d/tcp" % holder.port, state="free", settle=0, backend=backend)
+    assert story.failure is None, story.failure
+    assert holder.ended_by() == signal.SIGTERM
+    assert all(ends(pid) for pid in holder.workers)
+    assert story.proof.plan.ports[0].status == "free"

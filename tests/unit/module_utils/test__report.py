@@ -243,6 +243,57 @@ def test_respawned_shows_the_new_holder_beside_the_old_one():
     assert [owner["pid"] for owner in result["owners"]] == [100, 200]
 
 
+@pytest.mark.parametrize("said", [None, False])
+@pytest.mark.parametrize(
+    ("result", "after"), [("failed", held(100)), ("done", held(200))], ids=["still_held", "respawned"]
+)
+def test_after_a_failure_bindable_is_what_a_bind_said(result, after, said):
+    """The plan over the look afterwards would stop the holder too, and expects a bind to work then."""
+    refusal = Refusal("still_held", "it stays", "wait")
+    story = result_of(held(100), after._replace(bindable={WISH.key: said}), result=result, failure=refusal)
+    assert story["ports"][0]["bindable"] is said
+
+
+def test_where_nothing_could_be_seen_afterwards_no_bind_said_anything():
+    refusal = Refusal("not_proven", "the result can't be seen", "look with state: present")
+    before = held(100)
+    story = story_of(before, FREE, failure=refusal)
+    blind = story._replace(proof=Proof(story.snapshot, story.plan))
+    assert story.plan.ports[0].bindable is True
+    for each in (blind, story._replace(proof=None)):
+        (port,) = _report.result(each, NOW)["ports"]
+        assert (port["status"], port["bindable"]) == ("held", None)
+
+
+def test_a_newcomer_that_may_stay_is_kept():
+    """It came while the other one was stopped: the port is done with, and the line says by whom it is held."""
+    result = result_of(held(100), held(200, name="cobol"), wishes=(WISH._replace(keep=("cobol",)),))
+    assert (result["changed"], result["free"]) == (True, True)
+    (port,) = result["ports"]
+    assert [(holder["name"], holder["outcome"]) for holder in port["holders"]] == [
+        ("node", "stopped"), ("cobol", "kept"),
+    ]  # fmt: skip
+    assert port["status"] == "held"
+    assert "kept cobol on 8080/tcp" in result["msg"]
+
+
+@pytest.mark.parametrize(("stays", "outcome"), [(True, "none"), (False, "stopped")])
+def test_a_closed_connection_that_keeps_its_port_was_not_stopped(stays, outcome):
+    """SOCK_DESTROY ends the connection; a port that its program had bound explicitly stays bound."""
+    row = Socket(
+        "tcp", "ipv4", "10.0.0.1", 8080, "ESTABLISHED", "10.0.0.2", 443, inode=1100, diag_id=b"as the kernel sent it"
+    )
+    before = held(100)._replace(sockets=(row,), bindable={WISH.key: False})
+    bound = row._replace(state="BOUND", remote_address="", remote_port=0)
+    after = before._replace(sockets=(bound,)) if stays else FREE
+    failed = {"failure": Refusal("still_held", "it keeps the port", "wait")} if stays else {}
+    result = result_of(before, after, policy=FREEING._replace(close_blocking=True), **failed)
+    assert [action["action"] for action in result["actions"]] == ["close_socket"]
+    (port,) = result["ports"]
+    assert port["holders"][0]["outcome"] == outcome
+    assert port["status"] == ("held" if stays else "free")
+
+
 def test_a_plan_that_was_never_begun_is_no_fact():
     """New holders came again and again, so nothing was stopped: the predictions of the plan have not come true."""
     refusal = Refusal("changing", "new holders appeared in each of 3 looks", "stop what starts them")

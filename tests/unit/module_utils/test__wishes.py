@@ -45,7 +45,24 @@ def test_bad_value_is_one_clear_sentence(case):
     assert message.startswith(case["option"] + ": ")
     assert case["value"] in message
     assert case["says"] in message
-    assert "\n" not in message
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("option", ["port", "plan"])
+def test_too_many_ports_are_found_before_they_fill_the_memory(monkeypatch, option):
+    """A thousand ranges that fit one by one would be eight million wishes."""
+    read = []
+    parse = _wishes.parse_ports
+
+    def counted(text, *more):
+        read.append(text)
+        return parse(text, *more)
+
+    monkeypatch.setattr(_wishes, "parse_ports", counted)
+    given = params(**{option: ["1-4096"] * 1000 if option == "port" else [{"port": "1-4096"} for _one in range(1000)]})
+    with pytest.raises(OptionError, match="at most 4096 ports"):
+        _wishes.wishes(given)
+    assert len(read) == 2
 
 
 @pytest.mark.parametrize("option", ["port", "signal"])

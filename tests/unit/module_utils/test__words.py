@@ -147,6 +147,35 @@ def test_a_bind_that_could_not_be_tried_is_not_claimed():
     assert "a bind worked" not in text
 
 
+def both(*names):
+    """Programs of these names, each with a listener of its own."""
+    found = [held(name, 812 + number) for number, name in enumerate(names)]
+    rows = tuple(one.sockets[0]._replace(inode=11 + number) for number, one in enumerate(found))
+    known = {pid: process for one in found for pid, process in one.processes.items()}
+    return Snapshot(rows, {11 + number: (812 + number,) for number in range(len(names))}, known)
+
+
+def test_where_somebody_stays_no_port_is_called_free():
+    text = line(both("nginx", "cobol"), FREEING, [TCP._replace(keep=("cobol",))], both("cobol"))
+    assert text == "stopped nginx (pid 812, user root) with TERM; kept cobol on 8080/tcp"
+
+
+def test_only_a_bind_on_a_free_port_could_be_tried():
+    """One port is kept, so nothing was bound there; on the other one a bind worked."""
+    other = Wish(9090, "tcp")
+    crowd = both("nginx", "cobol")
+    before = crowd._replace(sockets=(crowd.sockets[0]._replace(port=9090), crowd.sockets[1]))
+    after = before._replace(sockets=before.sockets[1:], bindable={other.key: True})
+    text = line(before, FREEING, [TCP._replace(keep=("cobol",)), other], after)
+    assert text.endswith("; kept cobol on 8080/tcp; 9090/tcp free: nothing took it back, and a bind worked")
+
+
+def test_what_was_not_watched_is_not_claimed():
+    text = line(held(), FREEING._replace(settle=0.0), after=FREE)
+    assert "took it back" not in text
+    assert text.endswith("a bind worked")
+
+
 def test_what_would_be_done():
     text = line(held(), FREEING, check_mode=True)
     assert text == "would stop nginx (pid 812, user root) with TERM to free 8080/tcp"

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Process
@@ -147,9 +149,10 @@ def test_our_own_session_by_an_ancestors_environment(sessions):
     own, other = sessions("sshd"), sessions("sshd")
     ancestor = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, env={"SSH_CONNECTION": own.variable})
     try:
-        # fork and exec are two moments: the environment is there after the second
-        while os.readlink("/proc/%d/exe" % ancestor.pid) == os.readlink("/proc/self/exe"):
-            pass
+        # fork and exec are two moments, and the new environment comes after the new program
+        until = time.monotonic() + 30
+        while own.variable.encode() not in Path("/proc/%d/environ" % ancestor.pid).read_bytes():
+            assert time.monotonic() < until
         assert set(find(own, other, self_pids={os.getpid(), ancestor.pid})) == {own.pid}
     finally:
         ancestor.communicate()
@@ -192,6 +195,13 @@ def test_the_local_other_end_of_our_session(sessions, monkeypatch):
     assert carriers.carriers(known, owners, frozenset()) == {
         os.getpid(): "is the near end of the SSH connection that runs this task"
     }
+
+
+def test_our_own_session_in_a_program_of_any_name(sessions, monkeypatch):
+    """An SSH server that no table knows, or a relay: what SSH_CONNECTION names is the connection itself."""
+    own, other = sessions("tunneld"), sessions("tunneld")
+    monkeypatch.setenv("SSH_CONNECTION", own.variable)
+    assert find(own, other) == {own.pid: "has the very connection that SSH_CONNECTION names"}
 
 
 def test_without_netlink(sessions, monkeypatch):

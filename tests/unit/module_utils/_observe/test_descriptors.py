@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -144,6 +146,37 @@ def test_inodes_of_and_still_holds(listener, forks):
     ended.wait()
     assert descriptors.inodes_of(ended.pid) == set()
     assert descriptors.inodes_of(0) == set()
+
+
+@pytest.fixture
+def no_more_descriptors():
+    """A context in which this process can open nothing: only inside it, as the test runner opens files as well."""
+
+    @contextlib.contextmanager
+    def inside():
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest = os.dup(2)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    return inside
+
+
+@pytest.mark.parametrize("question", ["inodes_of", "still_holds"])
+def test_who_is_short_of_descriptors_does_not_say_that_others_hold_nothing(
+    listener, forks, no_more_descriptors, question
+):
+    """A holder that seems to hold nothing counts as gone, and a carrier of the connection as none."""
+    inode = inode_of(listener)
+    child = forks()
+    arguments = (child, [inode])[: 1 if question == "inodes_of" else 2]
+    with pytest.raises(OSError, match=os.strerror(errno.EMFILE)), no_more_descriptors():
+        getattr(descriptors, question)(*arguments)
+    assert inode in descriptors.inodes_of(child)
 
 
 # --- the forked half

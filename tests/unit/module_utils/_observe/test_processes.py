@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import pwd
 import shutil
@@ -179,6 +180,24 @@ def test_one_that_vanishes_in_the_middle_is_left_out(monkeypatch, at):
 
     monkeypatch.setattr(processes, "_content", content)
     assert processes.describe([process.pid]) == {}
+
+
+@pytest.mark.parametrize(("at", "there"), [("stat", False), ("status", False), ("cmdline", True), ("cgroup", True)])
+def test_a_file_that_is_not_there_any_more(start, monkeypatch, at, there):
+    """ENOENT says that the process ended just now (ESRCH: a moment before), or that the kernel has no such file.
+
+    No test can end a process inside a call of the kernel, so the answer is given here.
+    """
+    pid = start(sys.executable, "-c", WAIT)
+    real = os.open
+
+    def without(path, *arguments, dir_fd=None, **more):
+        if dir_fd is not None and path == at:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return real(path, *arguments, dir_fd=dir_fd, **more)
+
+    monkeypatch.setattr(os, "open", without)
+    assert (pid in processes.describe([pid])) is there
 
 
 def test_a_kernel_thread():

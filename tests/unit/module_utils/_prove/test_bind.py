@@ -66,6 +66,8 @@ V4, V6 = socket.AF_INET, socket.AF_INET6
         ([("tcp", V4, "127.0.0.1")], ("tcp", "::"), False),
         # without its interface nobody can bind it
         ([], ("tcp", "fe80::1"), None),
+        ([], ("udp", "fe80::1"), None),
+        ([], ("tcp", "ff02::1"), None),
     ],
 )
 def test_a_bind_says_what_a_server_would_meet(in_netns, holders, question, answer):

@@ -157,6 +157,50 @@ def test_leftovers_of_what_was_stopped_are_waited_for():
     assert time.monotonic() - began < SOON
 
 
+def connected(protocol="tcp"):
+    """The stopped one's child still serves a client, which keeps the next server out."""
+    wish = Wish(40000, protocol, named=protocol == "tcp")
+    if protocol == "tcp":
+        row = Socket("tcp", "ipv4", "10.0.0.1", 40000, "ESTABLISHED", "10.0.0.2", 50000, inode=12)
+    else:
+        row = Socket("udp", "ipv4", "0.0.0.0", 40000, "UNCONN", inode=12)
+    known = {101: Process(101, "node", 1, start_ticks=1010, ancestors=(1,)), 1: Process(1, "systemd")}
+    return wish, Snapshot((row,), {12: (101,)}, known, bindable={wish.key: False})
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_connection_after_a_stop_is_waited_for(protocol):
+    wish, busy = connected(protocol)
+    began = time.monotonic()
+    answer, _eyes = prove(busy, busy, Snapshot(bindable={wish.key: True}), timeout=LONG, wish=wish)
+    assert answer.failure is None
+    assert answer.plan.ports[0].status == "free"
+    assert time.monotonic() - began < SOON
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.4])
+def test_a_connection_after_a_stop_is_waited_for_within_timeout_only(timeout):
+    wish, busy = connected()
+    began = time.monotonic()
+    answer, _eyes = prove(busy, timeout=timeout, wish=wish)
+    assert (answer.failure.code, answer.failure.passing) == ("connection", True)
+    assert timeout <= time.monotonic() - began < SOON
+
+
+def test_what_passes_is_not_waited_for_beside_what_does_not():
+    wish, busy = connected()
+    other = held(200, "kubelet")
+    mixed = busy._replace(
+        sockets=busy.sockets + tuple(row._replace(port=40000) for row in other.sockets),
+        owners={**busy.owners, **other.owners},
+        processes={**busy.processes, **other.processes},
+    )
+    began = time.monotonic()
+    answer, _eyes = prove(mixed, timeout=LONG, wish=wish)
+    assert answer.failure is not None
+    assert time.monotonic() - began < SOON
+
+
 def test_leftovers_are_waited_for_within_timeout_only():
     began = time.monotonic()
     answer, _eyes = prove(left_over(False), timeout=0.4)
@@ -227,3 +271,24 @@ def test_a_protected_taker_is_called_by_what_happened():
     """Something was stopped, and the port was taken: that is the news, whoever it was."""
     answer, _eyes = prove(held(200, "kubelet"))
     assert answer.failure.code == "respawned"
+
+
+@pytest.mark.parametrize(("name", "code"), [("node", "still_held"), ("kubelet", "protected_process")])
+def test_who_shares_the_socket_did_not_take_it_again(name, code):
+    """The very same socket, in a process that the stop did not mean: the port was never free."""
+    sharing = DONE._replace(step=STEP._replace(sockets=held(100).sockets))
+    answer, _eyes = prove(held(200, name), outcomes=[sharing])
+    assert answer.failure.code == code
+    assert "%s (pid 200" % name in answer.failure.reason
+    assert "taken again" not in answer.failure.reason
+    # another socket is another story
+    assert prove(held(200, name, inode=99), outcomes=[sharing])[0].failure.code == "respawned"
+
+
+def test_a_closed_connection_whose_program_had_bound_it_is_told_as_such():
+    wish, busy = connected()
+    step = Step("destroy", "close_socket", "connection of node (pid 101)", ("40000/tcp",), sockets=busy.sockets)
+    row = busy.sockets[0]._replace(state="BOUND", remote_address="", remote_port=0)
+    answer, _eyes = prove(busy._replace(sockets=(row,)), outcomes=[Outcome(step, "done", acted=True)], wish=wish)
+    assert answer.failure.code == "still_held"
+    assert "was closed, but its program had bound the socket explicitly" in answer.failure.reason
