@@ -119,8 +119,9 @@ class SystemEyes:
     def holds(self, pid: int, inodes: t.AbstractSet[int]) -> bool:
         """Whether this pid has one of these sockets open now; by psutil, whether it has any on the wished ports."""
         if self._by_psutil:
-            owners = observe(self._ports, self._backend).owners
-            return any(pid in sharers for sharers in owners.values())
+            from ansible_collections.harbormaster.ports.plugins.module_utils._observe import psutil_backend
+
+            return psutil_backend.holds(pid, self._ports)
         from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors
 
         return descriptors.still_holds(pid, inodes)

@@ -35,20 +35,23 @@ def wishes(params: t.Mapping[str, t.Any]) -> t.Tuple[Wish, ...]:
     """
     free = params["state"] == "free"
     found: t.List[Wish] = []
+    asked: t.Set[t.Tuple[int, int]] = set()
     if params.get("plan") is not None:
         if not params["plan"]:
             return ()
         for index, item in enumerate(params["plan"]):
             # What an item does not say itself, the task says for all of them.
             own = {name: value for name, value in item.items() if value is not None}
-            found.extend(_item({**params, **own}, "plan[%d]." % index, index, free))
-            _check_size("plan", found)
+            wished = _item({**params, **own}, "plan[%d]." % index, index, free)
+            found.extend(wished)
+            _check_size("plan", asked, wished)
     else:
         if not params["port"]:
             raise OptionError("port", params["port"], "give at least one port; " + PORTS_ALLOWED)
         for index, text in enumerate(params["port"]):
-            found.extend(_item(dict(params, port=text), "", index, free))
-            _check_size("port", found)
+            wished = _item(dict(params, port=text), "", index, free)
+            found.extend(wished)
+            _check_size("port", asked, wished)
     return _without_repeats(found)
 
 
@@ -149,13 +152,11 @@ def plain_address(text: t.Any, option: str = "address") -> str:
     return socket.inet_ntop(socket.AF_INET6, packed)
 
 
-def _check_size(option: str, found: t.Sequence[Wish]) -> None:
+def _check_size(option: str, asked: t.Set[t.Tuple[int, int]], wished: t.Sequence[Wish]) -> None:
     """Asked after each item: a list of a thousand ranges must not fill the memory first."""
-    if len(found) <= MOST_PORTS:
-        return
-    ports = len({(wish.request, wish.port) for wish in found})
-    if ports > MOST_PORTS:
-        raise OptionError(option, "%d ports" % ports, "at most %d ports fit in one task" % MOST_PORTS)
+    asked.update((wish.request, wish.port) for wish in wished)
+    if len(asked) > MOST_PORTS:
+        raise OptionError(option, "%d ports" % len(asked), "at most %d ports fit in one task" % MOST_PORTS)
 
 
 def _item(item: t.Mapping[str, t.Any], prefix: str, request: int, free: bool) -> t.List[Wish]:

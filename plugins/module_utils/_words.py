@@ -124,9 +124,10 @@ def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
     named = ", ".join(labels) if len(labels) <= MOST_NAMED else "%d ports" % len(labels)
     proof = []
     if labels:
-        watched = "" if story.policy.settle == 0 else "nothing took it back, "
+        stopped = any(outcome.acted and outcome.step.actuator != "destroy" for outcome in story.outcomes)
+        watched = "nothing took it back, and " if stopped and story.policy.settle != 0 else ""
         untried = any(port.bindable is None for port in ports if port.status in (FREE, LINGERING))
-        proof = ["%s free: %s%s" % (named, watched, "a bind could not be tried" if untried else "and a bind worked")]
+        proof = ["%s free: %s%s" % (named, watched, "a bind could not be tried" if untried else "a bind worked")]
     more = len(done) + len(kept) - len(done[:MOST_NAMED]) - len(kept[:MOST_NAMED])
     rest = ["%d more are in actions and ports" % more] if more else []
     return "; ".join(done[:MOST_NAMED] + kept[:MOST_NAMED] + rest + proof)

@@ -100,6 +100,17 @@ def look(ranges: t.Optional[Ranges] = None) -> Look:
     return sockets, owned, processes, blind
 
 
+def holds(pid: int, ports: t.Container[t.Tuple[str, int]]) -> bool:
+    """Whether the process that has this pid now has a socket on one of these (protocol, port) pairs; asks only this one."""
+    psutil = _psutil()
+    try:
+        rows = [parse_connection(connection, pid) for connection in _connections(psutil.Process(pid))]
+    except (psutil.Error, OSError):
+        # It has ended, or shows nothing.
+        return False
+    return any(row is not None and (row.protocol, row.port) in ports for row in rows)
+
+
 def start_ticks(pid: int) -> t.Optional[int]:
     """What identifies the process that has this pid now, as `Process.start_ticks`; None when there is none."""
     psutil = _psutil()
