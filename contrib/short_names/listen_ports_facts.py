@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the harbormaster.ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lets ``port_owner`` be written without its namespace: ``ansible all -m port_owner -a port=8080``.
+"""Lets ``listen_ports_facts`` be written without its namespace: ``ansible all -m listen_ports_facts``.
 
 Opt-in: put this file's folder on ``action_plugins``. It runs the module of harbormaster.ports that is called like
 this file, so a further short name is a copy of it under that name. README.md has the details.

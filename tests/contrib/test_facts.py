@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
-import sys
 from pathlib import Path
 
 import pytest
@@ -198,5 +197,3 @@ def test_the_documentation_is_found(real):
         done = real.run("ansible-doc", "-t", kind, "harbormaster.ports." + name)
         assert done.returncode == 0, done.stderr
         assert "harbormaster.ports" in done.stdout
-
-

@@ -24,7 +24,15 @@ def ours(port, address="0.0.0.0", protocol="tcp", **more):
 
 def theirs(port, address="0.0.0.0", protocol="tcp", **more):
     """A row of community.general's module."""
-    row = {"address": address, "port": port, "protocol": protocol, "pid": 10, "name": "nginx", "user": "root", "stime": "x"}
+    row = {
+        "address": address,
+        "port": port,
+        "protocol": protocol,
+        "pid": 10,
+        "name": "nginx",
+        "user": "root",
+        "stime": "x",
+    }
     return dict(row, **more)
 
 
@@ -105,7 +113,8 @@ def test_v6only_takes_no_ipv4():
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
-    ("owner", "found"), [("nginx", True), (["apache2", "nginx"], True), ("ngin*", True), ("ngin", False), ("java", False)]
+    ("owner", "found"),
+    [("nginx", True), (["apache2", "nginx"], True), ("ngin*", True), ("ngin", False), ("java", False)],
 )
 def test_by_owner(shape, owner, found):
     assert bool(ask(facts(shape(80)), question(80, owner=owner))) is found
@@ -118,7 +127,10 @@ def test_windows_names_in_any_case():
 
 
 def test_every_sharer_is_an_owner():
-    row = ours(80, owners=[{"pid": 1, "name": "systemd", "service": None}, {"pid": 2, "name": "cupsd", "service": "cups.service"}])
+    row = ours(
+        80,
+        owners=[{"pid": 1, "name": "systemd", "service": None}, {"pid": 2, "name": "cupsd", "service": "cups.service"}],
+    )
     assert ask(facts(row), question(owner="cupsd"))
     assert ask(facts(row), question(service="cups"))
     assert not ask(facts(row), question(owner="nginx"))
@@ -157,7 +169,9 @@ def test_facts_without_owners_do_not_say_who():
     assert ask(facts(row), question(80))
 
 
-@pytest.mark.parametrize("row", [ours(80, pid=None, name=None, service=None, owner_status="not_root"), theirs(80, pid=0, name="")])
+@pytest.mark.parametrize(
+    "row", [ours(80, pid=None, name=None, service=None, owner_status="not_root"), theirs(80, pid=0, name="")]
+)
 def test_an_unknown_owner_matches_nobody_and_holds_the_port(row):
     assert ask(facts(row), question(80, owner="*")) == []
     assert holding(ask(facts(row), question(80)))

@@ -15,7 +15,9 @@ SIDECAR = Path(__file__).resolve().parents[3] / "plugins" / "test" / "port_free.
 
 
 def row(port, **more):
-    return dict({"address": "127.0.0.1", "port": port, "protocol": "tcp", "pid": 0, "name": "", "user": "", "stime": ""}, **more)
+    return dict(
+        {"address": "127.0.0.1", "port": port, "protocol": "tcp", "pid": 0, "name": "", "user": "", "stime": ""}, **more
+    )
 
 
 FACTS = {"tcp_listen": [row(80), row(90, state="TIME_WAIT")], "udp_listen": [row(53, protocol="udp")]}

@@ -49,7 +49,8 @@ def test_the_words_are_those_of_the_c_locale_at_any_moment():
 
 
 @pytest.mark.parametrize(
-    ("zone", "offset"), [("America/St_Johns", "-03"), ("Asia/Kolkata", "+05"), ("UTC", "+00"), ("America/Los_Angeles", "-08")]
+    ("zone", "offset"),
+    [("America/St_Johns", "-03"), ("Asia/Kolkata", "+05"), ("UTC", "+00"), ("America/Los_Angeles", "-08")],
 )
 def test_offset_in_hours(monkeypatch, zone, offset):
     monkeypatch.setenv("TZ", zone)

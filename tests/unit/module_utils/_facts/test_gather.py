@@ -18,7 +18,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
     masking,  # noqa: F401  loaded here: a test that has become another user can't read this Python's files
     netlink,
     owned,  # noqa: F401
-    processes,  # noqa: F401
+    processes,
     procnet,  # noqa: F401
 )
 

@@ -28,9 +28,21 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 )
 
 MASTER = Process(
-    10, "nginx", 1, "/usr/sbin/nginx", "nginx: master", 0, "root", 1486038585.5, 7, ancestors=(1,), unit=Unit("nginx.service")
+    10,
+    "nginx",
+    1,
+    "/usr/sbin/nginx",
+    "nginx: master",
+    0,
+    "root",
+    1486038585.5,
+    7,
+    ancestors=(1,),
+    unit=Unit("nginx.service"),
 )
-WORKER = Process(11, "nginx", 10, "/usr/sbin/nginx", "nginx: worker", 33, "www-data", 1486038586.5, 8, ancestors=(10, 1))
+WORKER = Process(
+    11, "nginx", 10, "/usr/sbin/nginx", "nginx: worker", 33, "www-data", 1486038586.5, 8, ancestors=(10, 1)
+)
 INIT = Process(1, "systemd", user="root", started=1.0)
 BASE = {"address", "port", "protocol", "pid", "name", "user", "stime"}
 MORE = {"family", "v6only", "interface", "service", "container", "started", "owners", "owner_status"}
@@ -48,7 +60,10 @@ def snapshot(*sockets, owners=None, **more):
     return Snapshot(sockets, {5: (10, 11)} if owners is None else owners, known, **more)
 
 
-def tcp(found, view=rows.View()):
+DEFAULT = rows.View()
+
+
+def tcp(found, view=DEFAULT):
     return rows.facts(found, view)["tcp_listen"]
 
 
@@ -177,7 +192,9 @@ def test_which_sockets_are_shown(view, tcp_ports, udp_ports):
     assert [row["port"] for row in found["udp_listen"]] == udp_ports
 
 
-@pytest.mark.parametrize(("ss", "states"), [(False, ["LISTEN", "ESTABLISHED", "BOUND"]), (True, ["LISTEN", "ESTAB", "BOUND"])])
+@pytest.mark.parametrize(
+    ("ss", "states"), [(False, ["LISTEN", "ESTABLISHED", "BOUND"]), (True, ["LISTEN", "ESTAB", "BOUND"])]
+)
 def test_keys_of_connections(ss, states):
     found = rows.facts(snapshot(*OTHERS, owners={}), rows.View(ss=ss, connections=True, tcp=None, udp=None))
     assert [row["state"] for row in found["tcp_listen"]] == states
@@ -213,8 +230,14 @@ def test_a_container():
 
 
 def test_v6only_and_dual_stack():
-    sockets = [Socket(TCP, IPV6, "::", port, LISTEN, inode=5, v6only=only) for port, only in ((1, True), (2, False), (3, None))]
-    assert [(row["address"], row["v6only"]) for row in tcp(snapshot(*sockets))] == [("::", True), ("::", False), ("::", None)]
+    sockets = [
+        Socket(TCP, IPV6, "::", port, LISTEN, inode=5, v6only=only) for port, only in ((1, True), (2, False), (3, None))
+    ]
+    assert [(row["address"], row["v6only"]) for row in tcp(snapshot(*sockets))] == [
+        ("::", True),
+        ("::", False),
+        ("::", None),
+    ]
 
 
 def test_it_is_json():

@@ -55,7 +55,9 @@ def test_every_state_can_be_filtered():
 @pytest.mark.parametrize("word", sorted(states.WINDOWS_STATES))
 def test_words_of_tcp_filter_in_any_case(word):
     expected = {states.WINDOWS_STATES[word]}
-    assert states.tcp_states([word]) == states.tcp_states([word.upper()]) == states.tcp_states([word.lower()]) == expected
+    assert (
+        states.tcp_states([word]) == states.tcp_states([word.upper()]) == states.tcp_states([word.lower()]) == expected
+    )
 
 
 def test_several_at_once():
