@@ -25,7 +25,7 @@ def test_rows():
 
 @pytest.mark.parametrize("facts", [None, {}, [5]])
 def test_missing_facts(facts):
-    with pytest.raises(AnsibleFilterError, match="^harbormaster.ports.on_port: "):
+    with pytest.raises(AnsibleFilterError, match=r"^harbormaster\.ports\.on_port: "):
         ON_PORT(facts, 80)
 
 
