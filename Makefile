@@ -49,7 +49,7 @@ list: .venv/ready ## all checks by name; run one with: make nox-NAME
 
 .PHONY: clean
 clean: ## remove the environments and caches of this checkout
-	rm -rf .venv .nox .cache .mypy_cache .ruff_cache .pytest_cache build tests/output
+	rm -rf .venv .nox .cache .hypothesis .mypy_cache .ruff_cache .pytest_cache build tests/output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 nox-%: .venv/ready

@@ -11,11 +11,16 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils import _wishes
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import Index
-from ansible_collections.harbormaster.ports.plugins.module_utils._errors import PortsError
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    CHANGING,
+    NOT_PROVEN,
+    PortsError,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
     LISTEN,
     UDP,
+    BindKey,
     Outcome,
     Plan,
     Policy,
@@ -23,6 +28,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Refusal,
     Snapshot,
     Socket,
+    Step,
+    Target,
     Wish,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.snapshot import (
@@ -80,19 +87,30 @@ class SystemEyes:
         if not self._probing:
             return snapshot
         self._probing = self._others
-        index = Index(snapshot)
-        keys = {wish.key for wish in self._wishes if not index.rows(wish).holding}
-        bindable = {key: probe(*key) for key in keys}
-        listed = {(row.protocol, row.port) for row in snapshot.sockets}
-        unexplained = {
-            (protocol, port) for (protocol, port, _address), said in bindable.items() if said is False
-        } - listed
+        bindable = self._probed(snapshot)
+        if self._unexplained(snapshot, bindable):
+            # Somebody came between the look at the table and the bind, perhaps: then the table shows it now.
+            snapshot = observe(self._ports, self._backend, self._others)
+            bindable = self._probed(snapshot)
+        unexplained = self._unexplained(snapshot, bindable)
         if unexplained and snapshot.backend != "psutil":
             # Loaded here: only old kernels and refused netlinks leave such ports.
             from ansible_collections.harbormaster.ports.plugins.module_utils._observe.unlisted import explained
 
             snapshot = explained(snapshot, unexplained)
         return snapshot._replace(bindable=bindable)
+
+    def _probed(self, snapshot: Snapshot) -> t.Dict[BindKey, t.Optional[bool]]:
+        """What a bind says where nothing holds the port."""
+        index = Index(snapshot)
+        keys = {wish.key for wish in self._wishes if not index.rows(wish).holding}
+        return {key: probe(*key) for key in keys}
+
+    @staticmethod
+    def _unexplained(snapshot: Snapshot, bindable: t.Mapping[BindKey, t.Optional[bool]]) -> t.Set[t.Tuple[str, int]]:
+        """The ports that can't be bound although no row is on them."""
+        listed = {(row.protocol, row.port) for row in snapshot.sockets}
+        return {(protocol, port) for (protocol, port, _where), said in bindable.items() if said is False} - listed
 
     def rows(self) -> t.Tuple[Socket, ...]:
         """Only the rows on the wished ports."""
@@ -179,11 +197,13 @@ def _act_and_prove(story: Story, eyes: SystemEyes, wishes: t.Sequence[Wish], unt
     When holders come or go before anything was done, the plan is made again.
     """
     # Loaded here: reports, by far the most common runs, need neither.
+    from ansible_collections.harbormaster.ports.plugins.module_utils._act.registry import drain
     from ansible_collections.harbormaster.ports.plugins.module_utils._decide.holders import supervisor_name
     from ansible_collections.harbormaster.ports.plugins.module_utils._prove import proof
 
     policy = story.policy
     outcomes: t.List[Outcome] = []
+    drained = False
     for attempt in range(MOST_PLANS + 1):
         if attempt:
             snapshot, plan = _decided(eyes, wishes, policy, until)
@@ -195,6 +215,10 @@ def _act_and_prove(story: Story, eyes: SystemEyes, wishes: t.Sequence[Wish], unt
                 return story._replace(outcomes=tuple(outcomes), failure=plan.refusals[0])
         if attempt == MOST_PLANS:
             return story._replace(failure=_changing(), outcomes=tuple(outcomes), proof=Proof(snapshot, plan))
+        if policy.drain and not drained:
+            drained = True
+            if drain(story.plan.steps, eyes, policy.drain):
+                continue
         if _expected(eyes.rows(), story.snapshot):
             try:
                 _rounds(story.plan, eyes, wishes, policy, outcomes)
@@ -232,17 +256,23 @@ def _rounds(plan: Plan, eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Poli
 
     steps = plan.steps
     mine = {inode for step in steps if step.roots for inode in step.inodes}
-    drain = policy.drain
+    judged = {target for step in steps for target in step.roots + step.members}
     for _round in range(MOST_PLANS):
-        for outcome in carry_out(steps, eyes, drain, _wishes.signal_number):
+        for outcome in carry_out(steps, eyes, _wishes.signal_number):
             outcomes.append(outcome)
         if not any(outcome.acted for outcome in outcomes) or any(outcome.error is not None for outcome in outcomes):
             return
         again = decide(eyes.look(), wishes, policy)
-        if again.refusals or not again.steps or not all(step.inodes <= mine for step in again.steps):
+        if again.refusals or not again.steps:
+            return
+        if not all(step.inodes <= mine or _known(step, judged) for step in again.steps):
             return
         steps = again.steps
-        drain = 0.0
+
+
+def _known(step: Step, judged: t.AbstractSet[Target]) -> bool:
+    """Whether the plan has judged every process of this step already."""
+    return bool(step.roots) and judged >= set(step.roots + step.members)
 
 
 def _seen(eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Policy) -> Proof:
@@ -281,13 +311,13 @@ def _fingerprint(rows: t.Iterable[Socket]) -> t.FrozenSet[t.Tuple[str, int, str,
 
 def _unproven(story: Story, error: Exception) -> Story:
     """The end of a run that can't see any more. What was done is told; the ports are as they were found, not as planned."""
-    failure = Refusal("not_proven", "the result can't be seen: %s" % error, "look with state: present")
+    failure = Refusal(NOT_PROVEN, "the result can't be seen: %s" % error, "look with state: present")
     return story._replace(proof=Proof(story.snapshot, story.plan), failure=failure)
 
 
 def _changing() -> Refusal:
     return Refusal(
-        "changing",
+        CHANGING,
         "new holders appeared in each of %d looks, and none of them was stopped" % MOST_PLANS,
         "stop what starts them, then run the task again",
     )

@@ -11,11 +11,39 @@ from __future__ import annotations
 
 import typing as t
 
+# Every code that tests, documentation, playbooks and both languages share. Refusals, and why a wish is not met:
+PROTECTED_PROCESS = "protected_process"
+OWN_ANCESTOR = "own_ancestor"
+OWN_CONNECTION = "own_connection"
+OWNER_MISMATCH = "owner_mismatch"
+USER_MISMATCH = "user_mismatch"
+NOT_HELD = "not_held"
+HIDDEN_OWNER = "hidden_owner"
+KERNEL_SOCKET = "kernel_socket"
+CONNECTION = "connection"
+LEFTOVER = "leftover"
+UNSUPPORTED_MANAGER = "unsupported_manager"
+SUPERVISED = "supervised"
+WRONG_METHOD = "wrong_method"
+COLLATERAL = "collateral"
+NOT_PERMITTED = "not_permitted"
+# After something was done or tried:
+STILL_HELD = "still_held"
+RESPAWNED = "respawned"
+CHANGING = "changing"
+STEP_FAILED = "step_failed"
+NOT_PROVEN = "not_proven"
+# The task could not begin:
+BAD_OPTION = "bad_option"
+SOURCE_REFUSED = "source_refused"
+MALFORMED_DATA = "malformed_data"
+MISSING_PSUTIL = "missing_psutil"
+
 
 class PortsError(Exception):
     """Base of every error that the collection raises on purpose.
 
-    :param code: stable reason code, a word of ``_decide/reasons.py`` or one of the codes below.
+    :param code: one of the codes above.
     :param message: one sentence for people: the option or object, its value, what is allowed or to do next.
     :param fields: result keys that were known when it happened; they reach the user unchanged.
     """
@@ -32,7 +60,7 @@ class OptionError(PortsError):
 
     def __init__(self, option: str, value: t.Any, allowed: str) -> None:
         super().__init__(
-            "bad_option",
+            BAD_OPTION,
             "%s: %s is not usable: %s" % (option, quoted(value), allowed),
         )
         self.option = option
@@ -50,7 +78,7 @@ class SourceRefused(ObserveError):
     """
 
     def __init__(self, source: str, why: str) -> None:
-        super().__init__("source_refused", "%s can't be read: %s" % (source, why))
+        super().__init__(SOURCE_REFUSED, "%s can't be read: %s" % (source, why))
         self.source = source
         self.why = why
 
@@ -65,7 +93,7 @@ class MalformedData(ObserveError):
 
     def __init__(self, source: str, problem: str, data: bytes = b"") -> None:
         shown = " (%s)" % data[:64].hex() if data else ""
-        super().__init__("malformed_data", "%s: %s%s" % (source, problem, shown))
+        super().__init__(MALFORMED_DATA, "%s: %s%s" % (source, problem, shown))
         self.source = source
         self.problem = problem
 

@@ -243,7 +243,7 @@ class Policy(t.NamedTuple):
 class Refusal(t.NamedTuple):
     """Why a holder is not stopped, or a port is not as it was wished.
 
-    :param code: a word of ``_decide/reasons.py``.
+    :param code: one of the codes of ``_errors.py``.
     :param passing: True for what ends by itself: ``timeout`` waits for it.
     """
 

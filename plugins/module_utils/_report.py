@@ -73,9 +73,14 @@ def _after(story: Story) -> t.Tuple[PortPlan, ...]:
     return tuple(
         planned._replace(
             status=proven.before,
-            bindable=proven.bindable if story.proof else planned.bindable,
+            # What a bind said, not what the plan expects one to say.
+            bindable=(story.proof.snapshot if story.proof else story.snapshot).bindable.get(planned.wish.key),
             holders=tuple(_with_outcome(story, holder, results, rows) for holder in planned.holders)
-            + tuple(holder._replace(outcome="none") for holder in proven.holders if _is_new(holder, planned)),
+            + tuple(
+                holder._replace(outcome="kept" if holder.outcome == "kept" else "none")
+                for holder in proven.holders
+                if _is_new(holder, planned)
+            ),
             refusal=_blocked(story, planned, proven),
             kept=proven.kept,
         )
@@ -105,6 +110,9 @@ def _with_outcome(
         still = any(pid in found.pids for port in later for found in port.holders)
         return holder._replace(outcome="none" if still else "gone")
     word = {"done": "stopped", "gone": "gone"}.get(outcome.result, "none")
+    if not outcome.step.roots and story.proof is not None:
+        # A closed socket that its program had bound explicitly holds the port as before.
+        word = "none" if holder.inodes & {row.inode for row in story.proof.snapshot.sockets} else word
     return holder._replace(outcome=word, refusal=outcome.error)
 
 

@@ -42,17 +42,13 @@ def wishes(params: t.Mapping[str, t.Any]) -> t.Tuple[Wish, ...]:
             # What an item does not say itself, the task says for all of them.
             own = {name: value for name, value in item.items() if value is not None}
             found.extend(_item({**params, **own}, "plan[%d]." % index, index, free))
+            _check_size("plan", found)
     else:
         if not params["port"]:
             raise OptionError("port", params["port"], "give at least one port; " + PORTS_ALLOWED)
         for index, text in enumerate(params["port"]):
             found.extend(_item(dict(params, port=text), "", index, free))
-    if len({(wish.request, wish.port) for wish in found}) > MOST_PORTS:
-        raise OptionError(
-            "plan" if params.get("plan") is not None else "port",
-            "%d ports" % len({(wish.request, wish.port) for wish in found}),
-            "at most %d ports fit in one task" % MOST_PORTS,
-        )
+            _check_size("port", found)
     return _without_repeats(found)
 
 
@@ -153,6 +149,15 @@ def plain_address(text: t.Any, option: str = "address") -> str:
     return socket.inet_ntop(socket.AF_INET6, packed)
 
 
+def _check_size(option: str, found: t.Sequence[Wish]) -> None:
+    """Asked after each item: a list of a thousand ranges must not fill the memory first."""
+    if len(found) <= MOST_PORTS:
+        return
+    ports = len({(wish.request, wish.port) for wish in found})
+    if ports > MOST_PORTS:
+        raise OptionError(option, "%d ports" % ports, "at most %d ports fit in one task" % MOST_PORTS)
+
+
 def _item(item: t.Mapping[str, t.Any], prefix: str, request: int, free: bool) -> t.List[Wish]:
     """The wishes of one item of the plan, or of one element of ``port``."""
     in_plan = bool(prefix)
@@ -191,6 +196,8 @@ def _patterns(option: str, values: t.Optional[t.Sequence[str]], may_be_empty: bo
     cleaned = tuple(str(value).strip() for value in values)
     if not all(cleaned):
         raise OptionError(option, list(values), "an empty name is not allowed; '*' stands for anybody")
+    if not all(value.isprintable() for value in cleaned):
+        raise OptionError(option, list(values), "only printable characters are allowed in a name")
     return cleaned
 
 

@@ -122,9 +122,14 @@ def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
     done = list(dict.fromkeys(_did(outcome) for outcome in story.outcomes))
     labels = [port.wish.label for port in ports if port.status in (FREE, LINGERING)]
     named = ", ".join(labels) if len(labels) <= MOST_NAMED else "%d ports" % len(labels)
-    bound = [port for port in ports if port.bindable]
-    proof = "and a bind worked" if bound else "a bind could not be tried with these rights"
-    return "; ".join(done[:MOST_NAMED] + kept[:MOST_NAMED] + ["%s free: nothing took it back, %s" % (named, proof)])
+    proof = []
+    if labels:
+        watched = "" if story.policy.settle == 0 else "nothing took it back, "
+        untried = any(port.bindable is None for port in ports if port.status in (FREE, LINGERING))
+        proof = ["%s free: %s%s" % (named, watched, "a bind could not be tried" if untried else "and a bind worked")]
+    more = len(done) + len(kept) - len(done[:MOST_NAMED]) - len(kept[:MOST_NAMED])
+    rest = ["%d more are in actions and ports" % more] if more else []
+    return "; ".join(done[:MOST_NAMED] + kept[:MOST_NAMED] + rest + proof)
 
 
 def _did(outcome: Outcome) -> str:

@@ -153,6 +153,11 @@ msg:
   returned: success
   type: str
   sample: 12 TCP and 3 UDP sockets
+reason:
+  description: Code of the failure, which is V(bad_option), V(source_refused), V(malformed_data) or V(missing_psutil).
+  returned: failure
+  type: str
+  sample: bad_option
 ansible_facts:
   description: The sockets. Both lists are always there, also when they are empty.
   returned: success
@@ -348,7 +353,7 @@ ansible_facts:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.harbormaster.ports.plugins.module_utils import _argspec
-from ansible_collections.harbormaster.ports.plugins.module_utils._errors import PortsError
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SOURCE_REFUSED, PortsError
 from ansible_collections.harbormaster.ports.plugins.module_utils._facts.gather import gather
 
 
@@ -360,7 +365,7 @@ def main() -> None:
     except PortsError as error:
         module.fail_json(msg=error.message, reason=error.code, **error.fields)
     except OSError as error:
-        module.fail_json(msg="the system can't be read: %s" % error, reason="source_refused")
+        module.fail_json(msg="the system can't be read: %s" % error, reason=SOURCE_REFUSED)
     module.exit_json(changed=False, msg=answer.message, ansible_facts=answer.facts)
 
 

@@ -35,6 +35,7 @@ options:
   plan:
     description:
       - Several wishes that are judged together, all or nothing. Instead of O(port).
+      - What an item does not say itself (O(protocol), O(address), O(owner), O(user), O(keep), O(stop_only)), the task says for it.
       - An empty plan asks for nothing.
     type: list
     elements: dict
@@ -44,7 +45,7 @@ options:
         type: str
         required: true
       protocol:
-        description: As O(protocol); without it both, as with V(any).
+        description: As O(protocol), which it takes by default.
         type: str
         choices: [any, tcp, udp]
       address:
@@ -99,8 +100,8 @@ options:
     elements: str
   stop_only:
     description:
-      - With O(state=free), only holders that match may be stopped. One that matches neither this nor O(keep) is refused, and
-        then nothing is stopped. Matched as O(owner).
+      - With O(state=free), only holders that match may be stopped, with every process that shares their socket. One that matches
+        neither this nor O(keep) is refused, and then nothing is stopped. Matched as O(owner).
     type: list
     elements: str
   keep:
@@ -108,6 +109,8 @@ options:
       - With O(state=free), holders that match may stay. Their port counts as done. Holders that match O(stop_only) are stopped
         all the same, when they are named there by more than V(*). Matched as O(owner).
       - Alone, it means that all others may be stopped.
+      - A holder that may stay on one port is not stopped on another, and one that shares its socket with such a process is not
+        stopped either. Both are refused.
     type: list
     elements: str
   user:
@@ -165,6 +168,7 @@ options:
       - Close outgoing connections that sit on the port, and leftovers that block it. Only that socket is closed, its program lives on.
         This needs root (CAP_NET_ADMIN).
       - A socket that its program had bound explicitly stays bound after that. The result says so then.
+      - A connection whose program can't be seen is never closed, since it may carry the task itself.
     type: bool
     default: false
   collateral:
@@ -283,7 +287,14 @@ free:
   type: bool
   sample: false
 reason:
-  description: Code of the failure, such as V(protected_process), V(owner_mismatch), V(hidden_owner), V(respawned) or V(still_held).
+  description:
+    - Code of the failure.
+    - V(protected_process), V(own_ancestor), V(own_connection), V(owner_mismatch), V(user_mismatch), V(hidden_owner), V(kernel_socket),
+      V(unsupported_manager), V(supervised), V(wrong_method), V(collateral) and V(not_permitted) are refusals that do not pass by themselves.
+    - V(connection), V(leftover), V(not_held), V(still_held) (with O(method=none)) and a mismatch of O(owner) may pass, and O(timeout)
+      waits for that.
+    - V(respawned), V(still_held), V(step_failed), V(not_proven) and V(changing) come after something was done or tried.
+    - V(bad_option), V(source_refused), V(malformed_data) and V(missing_psutil) say that the task could not begin.
   returned: failure
   type: str
   sample: protected_process
@@ -530,7 +541,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.harbormaster.ports.plugins.module_utils import _argspec, _conductor, _report
-from ansible_collections.harbormaster.ports.plugins.module_utils._errors import PortsError
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SOURCE_REFUSED, PortsError
 
 
 def main() -> None:
@@ -541,7 +552,7 @@ def main() -> None:
     except PortsError as error:
         module.fail_json(msg=error.message, reason=error.code, **error.fields)
     except OSError as error:
-        module.fail_json(msg="the system can't be read: %s" % error, reason="source_refused")
+        module.fail_json(msg="the system can't be read: %s" % error, reason=SOURCE_REFUSED)
     result = _report.result(story, time.time())
     for warning in story.plan.warnings:
         module.warn(warning)

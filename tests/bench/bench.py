@@ -261,7 +261,7 @@ def in_a_playbook(topic: str, controller: Controller, port: str, status: str, ro
     """Tasks in turn in one play: Ansible's own start is not counted."""
     what, against = "task in a playbook, port %s" % status, "task ping"
     lines = ["- hosts: localhost", "  gather_facts: false", "  tasks:"]
-    for _ in range(rounds + 1):
+    for _unused in range(rounds + 1):
         lines += ["  - {name: ours, %s: {port: %s}}" % (MODULE, port), "  - {name: ping, ansible.builtin.ping: {}}"]
     book = controller.folder / "play.yml"
     book.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -283,7 +283,7 @@ def after_exit(controller: Controller, settle: int, rounds: int) -> Row:
     try:
         port = free_port()
         payload = controller.payload(MODULE, "port=%d/tcp state=free settle=%d" % (port, settle))
-        found = [freed(payload, port) - settle for _ in range(rounds)]
+        found = [freed(payload, port) - settle for _unused in range(rounds)]
     except (RuntimeError, OSError) as error:
         return Row(topic, what, "", target=AFTER_EXIT, note=str(error))
     return measure.seconds(topic, what, found, AFTER_EXIT)

@@ -94,9 +94,9 @@ def flat(controller: Ansible, rounds: int, connected: Size) -> t.Iterator[Row]:
         )
         payload = controller.payload(OURS, "details=%s" % details)
         with Load(QUIET):
-            quiet = [measure.command(sys.executable, payload) for _ in range(rounds + 1)][1:]
+            quiet = [measure.command(sys.executable, payload) for _unused in range(rounds + 1)][1:]
         with Load(connected):
-            busy = [measure.command(sys.executable, payload) for _ in range(rounds + 1)][1:]
+            busy = [measure.command(sys.executable, payload) for _unused in range(rounds + 1)][1:]
         yield measure.row_of(topic, "details=%s" % details, "without", list(zip(busy, quiet)), target)
 
 

@@ -112,7 +112,7 @@ class Load:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches us too, and needs no traceback from each
             os.close(self._life)
             os.close(answers)
-            kept: t.List[object] = [os.open(os.devnull, os.O_RDONLY) for _ in range(self.size.files)]
+            kept: t.List[object] = [os.open(os.devnull, os.O_RDONLY) for _unused in range(self.size.files)]
             width = (LAST_PORT - FIRST_PORT) // self.size.processes
             first = FIRST_PORT + number * width
             listeners = listen(range(first, first + width), self.size.listeners)

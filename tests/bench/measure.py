@@ -70,7 +70,7 @@ def pairs(
     """Run both in turn, ABAB. One that can't run leaves a note in place of numbers."""
     try:
         ours(), other()  # the first run of either fills caches
-        measured = [(ours(), other()) for _ in range(rounds)]
+        measured = [(ours(), other()) for _unused in range(rounds)]
     except (OSError, RuntimeError) as error:
         return Row(topic, what, against, target=target, note=str(error))
     return row_of(topic, what, against, measured, target)

@@ -27,6 +27,7 @@ one.listen(8)
 def close(*unused):
     one.close()
     say("closed")
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job is born deaf to it
 if how == "deaf": signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if how == "closes": signal.signal(signal.SIGTERM, close)
 master, pids, ready = os.getpid(), [], os.pipe()

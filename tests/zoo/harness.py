@@ -234,7 +234,7 @@ def explode(work: Path, python: str, name: str) -> Path:
     command = [ansible_command("ansible"), "localhost", "-c", "local", "-m", COLLECTION + name]
     run = subprocess.run(
         command + ["-e", "ansible_python_interpreter=" + python],
-        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False
     )  # fmt: skip
     wrappers = list(remote.glob("*/AnsiballZ_%s.py" % name))
     if len(wrappers) != 1:
@@ -242,7 +242,9 @@ def explode(work: Path, python: str, name: str) -> Path:
     subprocess.run([python, str(wrappers[0]), "explode"], check=True, stdout=subprocess.DEVNULL, timeout=60)
     directory = wrappers[0].parent / "debug_dir"
     # Compiled once, as the runs below are many; a target compiles each time.
-    subprocess.run([python, "-m", "compileall", "-q", str(directory)], stdout=subprocess.DEVNULL, timeout=120)
+    subprocess.run(
+        [python, "-m", "compileall", "-q", str(directory)], stdout=subprocess.DEVNULL, timeout=120, check=False
+    )
     return directory
 
 
@@ -276,7 +278,7 @@ class Module:
             command,
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode(),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd="/", timeout=DEADLINE,
-            user=as_user, group=as_user, extra_groups=[] if as_user is not None else None,
+            user=as_user, group=as_user, extra_groups=[] if as_user is not None else None, check=False
         )  # fmt: skip
         return Result(run, time.monotonic() - began)
 
@@ -388,7 +390,7 @@ class Zoo:
             shutil.copy(os.path.realpath(self.module.python), beside)
             beside.rename(path)
         probe = [str(path), "-c", "import os, socket; print(os.readlink('/proc/self/exe'))"]
-        run = subprocess.run(probe, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30)
+        run = subprocess.run(probe, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30, check=False)
         if run.stdout.decode().strip() != str(path):
             world.lacking("a copy of %s does not run by itself" % self.module.python)
         return str(path)

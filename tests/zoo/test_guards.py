@@ -29,7 +29,8 @@ class Cgroup:
         root = next((path for dummy, controllers, path in lines if controllers == name), "/")
         self.made: list[Path] = []
         here = base / root.strip("/").replace("init.scope", "")
-        for part in path.strip("/").split("/"):
+        # A slice of this worker's own on top, so that nobody else is in what we remove.
+        for part in ["zoo-%d.slice" % os.getpid(), *path.strip("/").split("/")]:
             here /= part
             if not here.exists():
                 try:
@@ -62,7 +63,7 @@ def cgroup(zoo):
     for holder in zoo.holders:
         holder.end()
     zoo.holders.clear()
-    for one in made:
+    for one in reversed(made):
         one.close()
 
 

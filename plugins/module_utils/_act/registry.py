@@ -19,6 +19,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     TCP,
     Eyes,
     Outcome,
+    Socket,
     Step,
 )
 
@@ -30,48 +31,58 @@ ACTUATORS: t.Mapping[str, Actuator] = {
 }
 
 
-def carry_out(
-    steps: t.Sequence[Step], eyes: Eyes, drain: float, number_of: t.Callable[[str], int]
-) -> t.Iterator[Outcome]:
+def drain(steps: t.Sequence[Step], eyes: Eyes, seconds: float) -> bool:
+    """Wait until nobody is connected to the holders of these steps any more, at most so long.
+
+    :returns: whether there was anybody to wait for: then time has passed, and the plan is an old one.
+    """
+    until = time.monotonic() + seconds
+    waited = False
+    with pidfd.Waker() as waker:
+        while time.monotonic() < until and any(_clients(steps, eyes)):
+            waited = True
+            waker.sleep(until)
+    return waited
+
+
+def carry_out(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int]) -> t.Iterator[Outcome]:
     """Do the steps in their order, those of one kind that follow each other together.
 
-    :param drain: seconds to wait first for the connections of the holders to end by themselves.
+    :param number_of: the number of a signal's name.
     :returns: the outcome of each step that was begun. After a failure no further step is begun.
     """
-    if drain > 0:
-        _drain(steps, eyes, drain)
-    open_now = dict(zip(steps, _connections(steps, eyes)))
+    connected = dict(zip(steps, _clients(steps, eyes)))
     rest = list(steps)
     while rest:
         actuator = rest[0].actuator
         batch = [step for index, step in enumerate(rest) if all(s.actuator == actuator for s in rest[: index + 1])]
         rest = rest[len(batch) :]
         failed = False
-        for outcome in ACTUATORS[actuator](batch, eyes, number_of):
+        outcomes = ACTUATORS[actuator](batch, eyes, number_of)
+        # A child that goes on serving its client drops nobody.
+        left = _established(eyes) if any(connected[step] for step in batch) else set()
+        for outcome in outcomes:
             failed = failed or outcome.result == "failed"
-            yield outcome._replace(dropped=open_now[outcome.step] if outcome.acted else 0)
+            yield outcome._replace(dropped=len(connected[outcome.step] - left) if outcome.acted else 0)
         if failed:
             return
 
 
-def _drain(steps: t.Sequence[Step], eyes: Eyes, seconds: float) -> None:
-    """Wait until nobody is connected to the holders any more, at most so long."""
-    until = time.monotonic() + seconds
-    with pidfd.Waker() as waker:
-        while time.monotonic() < until and any(_connections(steps, eyes)):
-            waker.sleep(until)
-
-
-def _connections(steps: t.Sequence[Step], eyes: Eyes) -> t.List[int]:
-    """How many clients are connected to the holders of each step. One that two steps share is counted once."""
+def _clients(steps: t.Sequence[Step], eyes: Eyes) -> t.List[t.Set[Socket]]:
+    """The connections of clients to the holders of each step. One that two steps share counts for the first."""
     listeners = [[row for row in step.sockets if row.state == LISTEN] if step.roots else [] for step in steps]
-    counts = [0] * len(steps)
+    found: t.List[t.Set[Socket]] = [set() for _step in steps]
     if not any(listeners):
-        return counts
-    for client in eyes.rows():
-        if client.protocol == TCP and client.state == ESTABLISHED:
-            for index, sockets_ in enumerate(listeners):
-                if any(listener.accepts(client) for listener in sockets_):
-                    counts[index] += 1
-                    break
-    return counts
+        return found
+    for client in _established(eyes):
+        for index, accepting in enumerate(listeners):
+            if any(listener.accepts(client) for listener in accepting):
+                found[index].add(client)
+                break
+    return found
+
+
+def _established(eyes: Eyes) -> t.Set[Socket]:
+    """Established connections, without what changes while they live."""
+    rows = eyes.rows()
+    return {row._replace(rqueue=0, inode=0) for row in rows if row.protocol == TCP and row.state == ESTABLISHED}

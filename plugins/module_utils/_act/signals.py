@@ -18,7 +18,12 @@ import os
 import time
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._errors import PortsError
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    NOT_PERMITTED,
+    STEP_FAILED,
+    STILL_HELD,
+    PortsError,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import pidfd
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Eyes, Outcome, Refusal, Step, Target
 
@@ -142,10 +147,13 @@ class _Run:
             return
         if time.monotonic() < self.deadline:
             return
-        if self._killing or not self.step.kill:
+        if not self._members_asked and not any(grip in holding for grip in self._roots):
+            # The root lives on and has closed its copy.
+            self._ask_members()
+        elif self._killing or not self.step.kill:
             self._fail()
-            return
-        self._send_kill()
+        else:
+            self._send_kill()
 
     def pidfds(self) -> t.List[int]:
         """Descriptors that become readable when one of the processes ends."""
@@ -159,7 +167,7 @@ class _Run:
         """End a step that is still under way when nothing can be seen any more."""
         if self.outcome is None:
             problem = "whether %s has left can't be seen: %s" % (self.step.target, why)
-            self._over("failed", Refusal("step_failed", problem, "look with state: present, then run the task again"))
+            self._over("failed", Refusal(STEP_FAILED, problem, "look with state: present, then run the task again"))
 
     def _ask(self, grips: t.Sequence[_Grip]) -> None:
         self.deadline = time.monotonic() + self.step.grace
@@ -170,12 +178,14 @@ class _Run:
 
     def _ask_members(self) -> None:
         self._members_asked = True
+        self._killing = False
         self._ask([grip for grip in self._members if grip.holds(self.step.inodes)])
 
     def _send_kill(self) -> None:
         self._killing = True
         self.deadline = time.monotonic() + KILL_WAIT
-        for grip in self._roots + self._members:
+        # Nobody is killed who was not asked before.
+        for grip in self._roots + (self._members if self._members_asked else []):
             if grip.holds(self.step.inodes):
                 self._send(grip, self._kill)
                 self._killed.append(grip.target.pid)
@@ -193,7 +203,7 @@ class _Run:
             self._over(
                 "failed",
                 Refusal(
-                    "not_permitted",
+                    NOT_PERMITTED,
                     "%s can't be signalled: %s" % (self.step.target, error.strerror),
                     "run the task as the owner of the process or with become: true",
                 ),
@@ -207,7 +217,7 @@ class _Run:
         else:
             problem = "%s still holds it %s, and it is not killed" % (self.step.target, waited)
             remedy = "give it more time with grace_period, or allow KILL with force: true"
-        self._over("failed", Refusal("still_held", problem, remedy))
+        self._over("failed", Refusal(STILL_HELD, problem, remedy))
 
     def _over(self, result: str, error: t.Optional[Refusal] = None) -> None:
         self.outcome = Outcome(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, rules, steps
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, reasons, rules, steps
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import (
     Index,
     Rows,
@@ -35,7 +35,7 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
 
     :param seen: the ports as they are.
     """
-    judged = [_judged(snapshot, policy, port) for port in seen]
+    judged = _kept_elsewhere([_judged(snapshot, policy, port) for port in seen])
     planned = steps.plan(snapshot, policy, judged)
     if policy.collateral == "refuse":
         judged = steps.refuse_collateral(judged, planned)
@@ -44,8 +44,7 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
     warnings = tuple(
         "stopping %s also frees %s" % (step.target, ", ".join(step.also_frees)) for step in planned if step.also_frees
     )
-    going = {target.pid for step in planned for target in step.roots}
-    predicted = tuple(_predicted(_gone_from(port, going), index.rows(port.wish)) for port in judged)
+    predicted = tuple(_predicted(port, index.rows(port.wish)) for port in judged)
     return Plan(predicted, tuple(planned), ephemeral_warning(judged) + warnings)
 
 
@@ -73,15 +72,34 @@ def _judged(snapshot: Snapshot, policy: Policy, port: PortPlan) -> PortPlan:
     return port._replace(holders=tuple(answered), refusal=refusals[0] if refusals else None, kept=kept and not refusals)
 
 
-def _gone_from(port: PortPlan, going: t.Set[int]) -> PortPlan:
-    """The port, when a holder that may stay on it has to go from another one: it goes from both."""
-    marked = tuple(
-        holder._replace(outcome="none", stoppable=True)
-        if holder.outcome == "kept" and holder.kind != CONNECTION and going.intersection(holder.pids[:1])
-        else holder
-        for holder in port.holders
-    )
-    return port._replace(holders=marked, kept=any(holder.outcome == "kept" for holder in marked))
+def _kept_elsewhere(ports: t.Sequence[PortPlan]) -> t.List[PortPlan]:
+    """The ports, with a refusal where a holder would be stopped that may stay on another one: it can't do both."""
+    keeping: t.Dict[int, PortPlan] = {}
+    for port in ports:
+        for holder in port.holders:
+            if holder.outcome == "kept" and holder.kind != CONNECTION:
+                keeping.update(dict.fromkeys(holder.pids, port))
+    answer = []
+    for port in ports:
+        marked = []
+        clashes = []
+        for holder in port.holders:
+            clash = next((keeping[pid] for pid in holder.pids if pid in keeping), None)
+            if holder.stoppable and holder.kind != CONNECTION and clash is not None:
+                refusal = reasons.kept_elsewhere(holder.name, clash.wish.label)
+                marked.append(holder._replace(stoppable=False, outcome="refused", refusal=refusal))
+                clashes.append(refusal)
+            else:
+                marked.append(holder)
+        judged = port._replace(holders=tuple(marked))
+        if clashes:
+            judged = judged._replace(refusal=clashes[0] if _may_wait(port) else port.refusal, kept=False)
+        answer.append(judged)
+    return answer
+
+
+def _may_wait(port: PortPlan) -> bool:
+    return port.refusal is None or port.refusal.passing
 
 
 def _predicted(port: PortPlan, rows: Rows) -> PortPlan:

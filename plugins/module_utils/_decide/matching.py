@@ -15,6 +15,9 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import P
 
 ANYBODY = "*"
 
+# TASK_COMM_LEN of linux/sched.h, without its NUL.
+_COMM = 15
+
 
 def names_of(process: t.Optional[Process]) -> t.FrozenSet[str]:
     """Everything that a pattern without a path separator may match of one process.
@@ -53,8 +56,12 @@ def executable(process: Process) -> str:
     return path[: -len(" (deleted)")] if path.endswith(" (deleted)") else path
 
 
-def matches(process: t.Optional[Process], patterns: t.Iterable[str]) -> bool:
-    """Whether one of the patterns means this process. ``*`` means anybody, also who can't be seen."""
+def matches(process: t.Optional[Process], patterns: t.Iterable[str], cut: bool = False) -> bool:
+    """Whether one of the patterns means this process. ``*`` means anybody, also who can't be seen.
+
+    :param cut: a name that the kernel has cut to 15 bytes matches a longer one that begins with it. For patterns that
+        spare a process, never for those that let it be stopped.
+    """
     names = names_of(process)
     path = executable(process) if process else ""
     for pattern in patterns:
@@ -64,6 +71,8 @@ def matches(process: t.Optional[Process], patterns: t.Iterable[str]) -> bool:
             if path and fnmatch.fnmatchcase(path, pattern):
                 return True
         elif any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            return True
+        elif cut and process and len(process.name) == _COMM and fnmatch.fnmatchcase(process.name, pattern[:_COMM]):
             return True
     return False
 
@@ -84,9 +93,9 @@ def program(process: t.Optional[Process], table: t.Iterable[str]) -> t.Optional[
     return next((entry for entry in table if any(fnmatch.fnmatchcase(name, entry) for name in names if name)), None)
 
 
-def matching(process: t.Optional[Process], patterns: t.Iterable[str]) -> t.Optional[str]:
-    """The first of a task's patterns that means this process."""
-    return next((pattern for pattern in patterns if matches(process, (pattern,))), None)
+def protecting(process: t.Optional[Process], patterns: t.Iterable[str]) -> t.Optional[str]:
+    """The first of a task's patterns that means this process, also by a name that the kernel has cut."""
+    return next((pattern for pattern in patterns if matches(process, (pattern,), cut=True)), None)
 
 
 def runs_as(process: t.Optional[Process], accounts: t.Optional[t.Iterable[str]]) -> bool:

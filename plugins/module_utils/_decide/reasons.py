@@ -3,33 +3,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every reason for which a holder is not stopped or a wish is not met. Private to harbormaster.ports.
 
-The codes are what tests, documentation and both languages share; the sentences are for people. A *passing*
+The codes are those of ``_errors.py``; the sentences are for people. A *passing*
 reason ends by itself (a connection closes, TIME_WAIT runs out): ``timeout`` waits for it.
 """
 
 from __future__ import annotations
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    COLLATERAL,
+    CONNECTION,
+    HIDDEN_OWNER,
+    KERNEL_SOCKET,
+    LEFTOVER,
+    NOT_HELD,
+    NOT_PERMITTED,
+    OWN_ANCESTOR,
+    OWN_CONNECTION,
+    OWNER_MISMATCH,
+    PROTECTED_PROCESS,
+    STILL_HELD,
+    SUPERVISED,
+    UNSUPPORTED_MANAGER,
+    USER_MISMATCH,
+    WRONG_METHOD,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Refusal
-
-PROTECTED_PROCESS = "protected_process"
-OWN_ANCESTOR = "own_ancestor"
-OWN_CONNECTION = "own_connection"
-OWNER_MISMATCH = "owner_mismatch"
-USER_MISMATCH = "user_mismatch"
-NOT_HELD = "not_held"
-HIDDEN_OWNER = "hidden_owner"
-KERNEL_SOCKET = "kernel_socket"
-CONNECTION = "connection"
-LEFTOVER = "leftover"
-UNSUPPORTED_MANAGER = "unsupported_manager"
-SUPERVISED = "supervised"
-WRONG_METHOD = "wrong_method"
-STILL_HELD = "still_held"
-COLLATERAL = "collateral"
-RESPAWNED = "respawned"
-NOT_PERMITTED = "not_permitted"
-CHANGING = "changing"
-STEP_FAILED = "step_failed"
 
 
 def protected_process(who: str, rule: str) -> Refusal:
@@ -78,6 +76,24 @@ def owner_mismatch(who: str, option: str, allowed: str) -> Refusal:
     )
 
 
+def shared_mismatch(who: str, sharer: str, why: str) -> Refusal:
+    """A wish that covers one process of a holder, and not another one that shares its socket."""
+    return Refusal(
+        OWNER_MISMATCH,
+        "%s shares its socket with %s, which %s" % (who, sharer, why),
+        "name both in stop_only, or both in keep: they hold the port together",
+    )
+
+
+def kept_elsewhere(who: str, label: str) -> Refusal:
+    """One wish lets a holder stay, another one would stop it."""
+    return Refusal(
+        OWNER_MISMATCH,
+        "%s may stay on %s, so it can't be stopped here" % (who, label),
+        "name it in keep here too, or leave it out there",
+    )
+
+
 def user_mismatch(who: str, user: str, allowed: str) -> Refusal:
     """Right name, wrong account."""
     return Refusal(
@@ -108,12 +124,25 @@ def kernel_socket(what: str) -> Refusal:
     )
 
 
-def connection(who: str, remote: str) -> Refusal:
-    """An outgoing connection whose local port is the wished one."""
+def unnamed_udp(who: str, port: int) -> Refusal:
+    """A UDP socket on an ephemeral port, where nobody asked for UDP by name."""
     return Refusal(
         CONNECTION,
-        "an outgoing connection of %s to %s has it as its local port" % (who, remote),
-        "wait for its end with timeout, or close that one connection with close_blocking: true",
+        "%s has a UDP socket on it, as clients have on ephemeral ports" % who,
+        "wait for its end with timeout; if it is a server, ask for %d/udp by name" % port,
+        passing=True,
+    )
+
+
+def connection(who: str, remote: str, hint: str) -> Refusal:
+    """An outgoing connection whose local port is the wished one.
+
+    :param hint: what else than waiting would help, or why nothing does.
+    """
+    return Refusal(
+        CONNECTION,
+        "a connection of %s with %s has it as its local port" % (who, remote),
+        "wait for its end with timeout; " + hint,
         passing=True,
     )
 

@@ -20,6 +20,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     PROCESS,
     SERVICE,
     SYSTEMD_SOCKET,
+    UDP,
     UNKNOWN,
     Holder,
     Policy,
@@ -56,11 +57,11 @@ def may_stay(case: Case) -> bool:
         return False
     if wish.stop_only is not None:
         # One that can't be seen may be just the one that has to go.
-        if case.main is None and case.holder.kind == UNKNOWN:
+        if case.main is None and case.holder.kind in (UNKNOWN, CONNECTION):
             return False
         if matching.matches(case.main, _without_anybody(wish.stop_only)):
             return False
-    return matching.matches(case.main, wish.keep)
+    return matching.matches(case.main, wish.keep, cut=True)
 
 
 def refusal(case: Case) -> t.Optional[Refusal]:
@@ -104,7 +105,7 @@ def _own_connection(case: Case) -> t.Optional[Refusal]:
 def _protected(case: Case) -> t.Optional[Refusal]:
     defaults = [name for name in tables.PROTECTED if name not in case.policy.unprotect]
     for process in case.members:
-        by_name = matching.matching(process, case.policy.protect)
+        by_name = matching.protecting(process, case.policy.protect)
         if by_name:
             return reasons.protected_process(case.who, "protect: %s" % by_name)
         by_name = matching.program(process, defaults)
@@ -121,9 +122,27 @@ def _login_session(snapshot: Snapshot, process: Process) -> bool:
 
 def _mismatch(case: Case) -> t.Optional[Refusal]:
     allowed = case.wish.stop_only
-    if allowed is None or matching.matches(case.main, allowed):
+    if allowed is None:
         return None
-    return reasons.owner_mismatch(case.who, "stop_only", ", ".join(allowed))
+    if not matching.matches(case.main, allowed):
+        return reasons.owner_mismatch(case.who, "stop_only", ", ".join(allowed))
+    for member in case.members:
+        if not matching.matches(member, allowed):
+            return reasons.shared_mismatch(
+                case.who, "%s (pid %d)" % (member.name, member.pid), "stop_only does not name"
+            )
+    return None
+
+
+def _kept_member(case: Case) -> t.Optional[Refusal]:
+    """One of the processes may stay, but it shares the socket of one that has to go."""
+    wish = case.wish
+    if wish.keep is None or matching.ANYBODY in wish.keep:
+        return None
+    for member in case.members:
+        if matching.matches(member, wish.keep, cut=True) and not matching.matches(member, wish.stop_only or ()):
+            return reasons.shared_mismatch(case.who, "%s (pid %d)" % (member.name, member.pid), "keep names")
+    return None
 
 
 def _account(case: Case) -> t.Optional[Refusal]:
@@ -186,10 +205,20 @@ def _supervised(case: Case) -> t.Optional[Refusal]:
 
 
 def _connection(case: Case) -> t.Optional[Refusal]:
-    if _closable(case):
+    if case.wish.protocol == UDP:
+        # Closing it breaks a server that nobody meant, and would not free the port if it was bound.
+        return reasons.unnamed_udp(case.who, case.wish.port)
+    # One whose program can't be seen may carry this very task: it is never closed.
+    if _closable(case) and case.members:
         return _right_to_close(case, "the connection of %s" % case.who)
     far = sorted({"%s:%d" % (row.remote_address, row.remote_port) for row in case.holder.sockets if row.remote_port})
-    return reasons.connection(case.who, ", ".join(far) or "nobody in particular")
+    if not case.policy.close_blocking:
+        hint = "close_blocking: true closes that one connection"
+    elif not case.members:
+        hint = "one whose program can't be seen is not closed, it may carry this task"
+    else:
+        hint = "close_blocking works with the rows of netlink only, not with those of %s" % case.snapshot.backend
+    return reasons.connection(case.who, ", ".join(far) or "nobody in particular", hint)
 
 
 def _leftover(case: Case) -> t.Optional[Refusal]:
@@ -208,7 +237,7 @@ def _closable(case: Case) -> bool:
 
 
 _GUARDS: t.Tuple[Rule, ...] = (_first_process, _own_ancestor, _own_connection, _protected)
-_WISHED: t.Tuple[Rule, ...] = (_mismatch, _account, _wrong_method)
+_WISHED: t.Tuple[Rule, ...] = (_mismatch, _kept_member, _account, _wrong_method)
 
 _RULES: t.Mapping[str, t.Tuple[Rule, ...]] = {
     PROCESS: _GUARDS + _WISHED + (_supervised,),

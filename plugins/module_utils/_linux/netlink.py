@@ -17,7 +17,13 @@ import struct
 import time
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._errors import ActError, MalformedData, SourceRefused
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    NOT_PERMITTED,
+    STEP_FAILED,
+    ActError,
+    MalformedData,
+    SourceRefused,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import IPV4, TCP, UDP, Socket
 
 NETLINK_ROUTE = 0
@@ -260,7 +266,7 @@ def destroy(row: Socket) -> bool:
     """
     name = ("[%s]:%d/%s" if ":" in row.address else "%s:%d/%s") % (row.address, row.port, row.protocol)
     if len(row.diag_id) != DIAG_ID_SIZE:
-        raise ActError("step_failed", "the socket %s can't be closed: only netlink rows can be" % name)
+        raise ActError(STEP_FAILED, "the socket %s can't be closed: only netlink rows can be" % name)
     family = socket.AF_INET if row.family == IPV4 else socket.AF_INET6
     payload = diag_request(family, IPPROTO_NUMBERS[row.protocol], 0xFFFFFFFF, row.diag_id)
     try:
@@ -271,17 +277,17 @@ def destroy(row: Socket) -> bool:
             return False
         if error.errno in (errno.EPERM, errno.EACCES):
             raise ActError(
-                "not_permitted",
+                NOT_PERMITTED,
                 "the socket %s can't be closed: this needs CAP_NET_ADMIN (become: true)" % name,
             ) from error
         if error.errno == errno.EOPNOTSUPP:
             raise ActError(
-                "step_failed",
+                STEP_FAILED,
                 "the socket %s can't be closed: this kernel was built without INET_DIAG_DESTROY" % name,
             ) from error
-        raise ActError("step_failed", "the socket %s can't be closed: %s" % (name, error.why)) from error
+        raise ActError(STEP_FAILED, "the socket %s can't be closed: %s" % (name, error.why)) from error
     except SourceRefused as error:
-        raise ActError("step_failed", "the socket %s can't be closed: %s" % (name, error.why)) from error
+        raise ActError(STEP_FAILED, "the socket %s can't be closed: %s" % (name, error.why)) from error
     return True
 
 

@@ -24,6 +24,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import E
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     descriptors,
     netlink,
+    ports,
     processes,
     procnet,
 )
@@ -68,10 +69,11 @@ def carriers(
     ssh = {pid for pid in holders if pid in known and is_one_of(known[pid], SSH)}
     agents = {pid for pid in holders if pid in known and is_one_of(known[pid], AGENTS)}
     sessions = _sessions(self_pids)
-    if not ssh and not agents and not any(_is_local(session) for session in sessions):
-        # Nearly always so. What follows reads every connection of the host.
-        return {}
-    rows = {row.inode: row for row in _established() if row.inode}
+    if not ssh and not agents:
+        # Nearly always so. What follows would read every connection of the host; only our own session counts here.
+        rows = {row.inode: row for row in _established(sessions) if row.inode} if sessions else {}
+    else:
+        rows = {row.inode: row for row in _established() if row.inode}
     found: t.Dict[int, str] = {}
     far_ends = {(server, server_port, client, client_port) for client, client_port, server, server_port in sessions}
     connected = {pid: descriptors.inodes_of(pid) & set(rows) for pid in holders}
@@ -79,7 +81,9 @@ def carriers(
         if connected[pid]:
             found[pid] = "is an agent with an open connection, and may be what runs this task"
     for pid in holders:
-        if any(_ends(rows[inode]) in far_ends for inode in connected[pid]):
+        if any(_ends(rows[inode]) in sessions for inode in connected[pid]):
+            found[pid] = "has the very connection that SSH_CONNECTION names"
+        elif any(_ends(rows[inode]) in far_ends for inode in connected[pid]):
             found[pid] = "is the near end of the SSH connection that runs this task"
     if ssh:
         found.update(_ssh_carriers(ssh, connected, rows, sessions, known, self_pids))
@@ -147,20 +151,19 @@ def _sessions(self_pids: t.AbstractSet[int]) -> t.Set[Session]:
     return {session for session in found if session}
 
 
-def _is_local(session: Session) -> bool:
-    client, _port, server, _port = session
-    return client == server or client == "::1" or client.startswith("127.")
-
-
 def _ends(row: Socket) -> Session:
     return row.remote_address, row.remote_port, row.address, row.port
 
 
-def _established() -> t.List[Socket]:
+def _established(sessions: t.Optional[t.AbstractSet[Session]] = None) -> t.List[Socket]:
+    """Every connection of the host, or those on the ports of these sessions."""
+    ranges = None
+    if sessions is not None:
+        ranges = ports.merge(port for session in sessions for port in (session[1], session[3]) if port)
     try:
-        return netlink.dump(None, (TCP,), _TCP_ESTABLISHED)
+        return netlink.dump(ranges, (TCP,), _TCP_ESTABLISHED)
     except SourceRefused:
-        return [row for row in procnet.read(None, (TCP,)) if row.state == ESTABLISHED]
+        return [row for row in procnet.read(ranges, (TCP,)) if row.state == ESTABLISHED]
 
 
 def _program(path: str) -> str:

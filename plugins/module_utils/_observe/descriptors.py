@@ -93,9 +93,11 @@ def inodes_of(pid: int) -> t.Set[int]:
         for link in _links_by_fd(b"/proc/%d/fd" % pid):
             if link.startswith(b"socket:["):
                 found.add(int(link[8:-1]))
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            # It is we who are short of something: "holds nothing" would be a lie.
+            raise
         # gone or refused, in the middle perhaps: what was read is true, more is not to be had
-        pass
     return found
 
 

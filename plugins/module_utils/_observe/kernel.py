@@ -60,7 +60,7 @@ def kernel_owners(rows: t.Sequence[Socket]) -> t.Dict[Key, str]:
     """
     wanted = {(row.protocol, row.port) for row in rows}
     owners: t.Dict[Key, str] = {}
-    if any(protocol == UDP for protocol, _ in wanted):
+    if any(protocol == UDP for protocol, _unused in wanted):
         # First come, first served: the sources are alike in trust, and a port has one of them.
         for source in (_from_links, _from_fou):
             try:
@@ -156,7 +156,7 @@ def _wireguard_port(name: str) -> t.Optional[int]:
     try:
         family = _families()[_WIREGUARD]
         answer = netlink.ask(netlink.NETLINK_GENERIC, family, netlink.NLM_F_DUMP, request, _TIMEOUT)
-        ports = [parse_wireguard(body) for _, body in answer]
+        ports = [parse_wireguard(body) for _unused, body in answer]
     except (ObserveError, KeyError):
         # It tells only those who have CAP_NET_ADMIN. The other links still count.
         return None
@@ -169,7 +169,7 @@ def _from_fou() -> t.Dict[Key, str]:
         return {}
     request = _GENERIC.pack(_FOU_CMD_GET, 1, 0)
     answer = netlink.ask(netlink.NETLINK_GENERIC, family, netlink.NLM_F_DUMP, request, _TIMEOUT)
-    ports = [parse_fou(body) for _, body in answer]
+    ports = [parse_fou(body) for _unused, body in answer]
     return {(UDP, port): "a foo-over-udp tunnel (ip fou)" for port in ports if port}
 
 
@@ -177,7 +177,7 @@ def _families() -> t.Dict[str, int]:
     """Every generic netlink family that is there. To ask for one by its name could load a kernel module."""
     request = _GENERIC.pack(_CTRL_CMD_GETFAMILY, 1, 0)
     answer = netlink.ask(netlink.NETLINK_GENERIC, _GENL_ID_CTRL, netlink.NLM_F_DUMP, request, _TIMEOUT)
-    return dict(parse_family(body) for _, body in answer)
+    return dict(parse_family(body) for _unused, body in answer)
 
 
 def _generic_attributes(payload: bytes) -> t.Iterator[t.Tuple[int, bytes]]:

@@ -53,7 +53,7 @@ _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
 )
 _HEADER = re.compile(
-    r"(?P<name>\b(?:proxy-)?authorization\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,3}[\"']?)"
+    r"(?P<name>(?:\b|(?<=-H))(?:proxy-)?authorization\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,3}[\"']?)"
     r"(?P<scheme>(?:bearer|basic|token|digest|negotiate|apikey)[ \t]{1,4})?"
     r"[^\s\"'\\]+(?:(?<=,)[ \t][^\r\n'\"]{0,4096})?",
     re.IGNORECASE,

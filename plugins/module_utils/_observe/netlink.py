@@ -108,7 +108,9 @@ def parse_row(payload: bytes, protocol: str) -> Socket:
     """
     if len(payload) < 72:
         raise MalformedData("sock_diag", "row of %d bytes instead of 72" % len(payload), payload)
-    number, state, _, _, port, peer, source, target, interface, _, rqueue, _, uid, inode = _ROW.unpack_from(payload)
+    number, state, _unused, _unused, port, peer, source, target, interface, _unused, rqueue, _unused, uid, inode = (
+        _ROW.unpack_from(payload)
+    )
     word = (_TCP_STATES if protocol == TCP else _UDP_STATES).get(state)
     if word is None:
         raise MalformedData("sock_diag", "%s socket in state %d" % (protocol, state), payload)
@@ -253,7 +255,7 @@ def _mark_mptcp(rows: t.List[Socket], states: int, extra: bytes) -> t.List[Socke
             payload = netlink.diag_request(family, _IPPROTO_MPTCP & 0xFF, states) + extra + protocol
             flags = netlink.NLM_F_DUMP
             answer = netlink.ask(netlink.NETLINK_SOCK_DIAG, netlink.SOCK_DIAG_BY_FAMILY, flags, payload)
-            inodes.update(parse_row(body, TCP).inode for _, body in answer)
+            inodes.update(parse_row(body, TCP).inode for _unused, body in answer)
         except SourceRefused:
             # Kernels from 5.6 to 5.8, or without MPTCP_DIAG: it can't be said.
             return rows

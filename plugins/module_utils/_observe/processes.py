@@ -211,8 +211,11 @@ class _Look:
             # gone, pid 0 (the parent of the first process of a namespace), or hidden from us
             return False
         try:
-            stat = parse_stat(_content(directory, "stat"))
-            uid = parse_status(_content(directory, "status")).effective_uid
+            stat_data, status_data = _content(directory, "stat"), _content(directory, "status")
+            if not stat_data or not status_data:
+                # ENOENT: it ended after its directory was opened
+                return False
+            stat, uid = parse_stat(stat_data), parse_status(status_data).effective_uid
             exe, command, unit, container, whole = None, None, None, None, None
             if full:
                 unit, container = cgroups.parse(_content(directory, "cgroup"), self._own_root())

@@ -15,7 +15,11 @@ import socket
 import sys
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._errors import ObserveError, SourceRefused
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    MISSING_PSUTIL,
+    ObserveError,
+    SourceRefused,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
     ESTABLISHED,
@@ -170,7 +174,7 @@ def _psutil() -> t.Any:
         import psutil
     except ImportError as error:
         raise ObserveError(
-            "missing_psutil",
+            MISSING_PSUTIL,
             "psutil is needed to look at sockets here and %s does not have it: install python3-psutil, "
             "or run `%s -m pip install psutil`" % (sys.executable, sys.executable),
         ) from error

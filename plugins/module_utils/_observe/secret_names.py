@@ -42,17 +42,19 @@ _SECRET_ENDS = (
     "cookie",
     "bearer",
     "jwt",
+    "psk",
+    "otp",
 )
 _INNOCENT = frozenset(
     ("bypass", "compass", "encompass", "overpass", "underpass", "trespass", "oauth", "xauth", "noauth")
 )
 # Words before "key" that make it a secret one.
 _SECRET_KEYS = frozenset(
-    "access account admin aes api app application auth consumer deploy encrypt encryption hmac jwt license master "
+    "access account admin aes api app application auth consumer deploy encrypt encryption hmac jwt licence license master "
     "private secret service session shared signing ssh storage subscription webhook".split()
 )
 # What may stand behind the telling word without changing what the value is.
-_FORMS = frozenset(("value", "hash", "sha", "md", "plain", "raw", "base", "string", "data", "text"))
+_FORMS = frozenset(("value", "hash", "sha", "md", "plain", "raw", "base", "string", "data", "text", "id"))
 # "--no-password", "--ask-pass": switches, so what follows is not theirs
 _SWITCHES = frozenset(("no", "ask", "without", "prompt", "enable", "disable", "use", "skip", "require", "allow"))
 # These often are the name of a file, and a file's name is no secret. Not so access and API keys, which may begin with a
@@ -159,6 +161,10 @@ HABITS: t.Dict[str, Habit] = {
     ),
     "ngrok": Habit(separate=("authtoken",)),
     "vault": Habit(separate=("login",)),
+    "consul": Habit(separate=("-encrypt",), attached=("-encrypt=",)),
+    **dict.fromkeys(("ttyd", "gotty"), Habit(pair=("-c", "--credential"))),
+    **dict.fromkeys(("ss-server", "ss-local", "ss-redir", "ssserver", "sslocal"), Habit(separate=("-k",))),
+    **dict.fromkeys(("k3s", "frpc", "frps"), Habit(separate=("-t",))),
 }
 _BEFORE_LOGIN = frozenset("docker podman nerdctl buildah skopeo helm az cf npm".split())
 HABITS.update(dict.fromkeys(_BEFORE_LOGIN, Habit()))

@@ -25,7 +25,8 @@ _IPV6_FREEBIND = 78
 # EACCES: a port below ip_unprivileged_port_start without root, or SELinux. EPERM: the same through an LSM or BPF.
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM)
 # The host has no such family (IPv6 off), or the address is none that it could ever have.
-_NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+# EINVAL: a link-local or multicast IPv6 address, which needs an interface.
+_NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT, errno.EINVAL)
 
 
 def probe(protocol: str, port: int, address: t.Optional[str]) -> t.Optional[bool]:
@@ -55,7 +56,8 @@ def _bind(protocol: str, port: int, family: int, address: str, freebind: bool) -
         if protocol != UDP:
             probing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            probing.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # Only a server that asks for "::" by name wants the IPv4 side with it; else that is probed by itself.
+            probing.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if freebind and address == "::" else 1)
         if freebind:
             _set_freebind(probing, family)
         try:

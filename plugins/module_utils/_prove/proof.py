@@ -11,6 +11,10 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    RESPAWNED,
+    STILL_HELD,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.pidfd import Waker
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
@@ -57,7 +61,7 @@ def prove(eyes: Eyes, judge: Judge, outcomes: t.Sequence[Outcome], settle: float
     :param judge: the decide stage with the wishes of the task.
     :param outcomes: what was done; a port held again by somebody else afterwards was taken back.
     :param settle: seconds in which nothing may take a port.
-    :param until: monotonic time up to which leftovers of the stopped holders may still go away.
+    :param until: monotonic time up to which what passes by itself (leftovers, connections) may still go away.
     :param guess: name of the supervisor that a process looks like, None for no such.
     """
     began = time.monotonic()
@@ -75,7 +79,7 @@ def prove(eyes: Eyes, judge: Judge, outcomes: t.Sequence[Outcome], settle: float
             unmet = [port for port in plan.ports if not _met(port)]
             if not unmet and now >= settled:
                 return Proof(snapshot, plan)
-            if unmet and not (now < until and all(_only_leftovers(port) for port in unmet)):
+            if unmet and not (now < until and all(_passes(port) for port in unmet)):
                 return Proof(snapshot, plan, _why(snapshot, unmet[0], outcomes, now - began, guess))
             judged = takers
             for _turn in range(5 if unmet else 1):
@@ -98,8 +102,11 @@ def _met(port: PortPlan) -> bool:
     return port.met
 
 
-def _only_leftovers(port: PortPlan) -> bool:
-    return all(holder.kind == LEFTOVER for holder in port.holders)
+def _passes(port: PortPlan) -> bool:
+    """Whether what is in the way ends by itself."""
+    if port.refusal is not None:
+        return port.refusal.passing
+    return bool(port.holders) and all(holder.kind == LEFTOVER for holder in port.holders)
 
 
 def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seconds: float, guess: Guess) -> Refusal:
@@ -108,7 +115,7 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
     closed = {row.inode for outcome in outcomes if not outcome.step.roots for row in outcome.step.sockets if row.inode}
     if culprit is not None and culprit.inodes & closed:
         return Refusal(
-            "still_held",
+            STILL_HELD,
             "the connection on %s was closed, but its program had bound the socket explicitly, so it keeps the port"
             % port.wish.label,
             "free it without close_blocking, which stops %s, or wait for its end with timeout" % (culprit.name or "it"),
@@ -116,16 +123,24 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
     if culprit is None or not culprit.pids or culprit.kind == CONNECTION:
         if port.refusal is not None:
             return port.refusal
-        return Refusal("still_held", "%s still can't be bound" % port.wish.label, "look again with state: present")
+        return Refusal(STILL_HELD, "%s still can't be bound" % port.wish.label, "look again with state: present")
+    stopped = {inode for outcome in outcomes for inode in outcome.step.inodes}
     old = {
         (target.pid, target.start_ticks) for outcome in outcomes for target in outcome.step.roots + outcome.step.members
     }
     process = snapshot.processes[culprit.pids[0]]
     if (process.pid, process.start_ticks) in old or not any(outcome.acted for outcome in outcomes):
         return port.refusal or Refusal(
-            "still_held",
+            STILL_HELD,
             "%s still holds %s" % (_named(process), port.wish.label),
             "give it more time with grace_period, or allow KILL with force: true",
+        )
+    if culprit.inodes & stopped:
+        # The very same socket: it was never free.
+        return port.refusal or Refusal(
+            STILL_HELD,
+            "%s shares the socket on %s and still holds it" % (_named(process), port.wish.label),
+            "run the task again",
         )
     return _respawned(snapshot, port, culprit, process, seconds, guess)
 
@@ -143,7 +158,7 @@ def _respawned(
     if parent is not None:
         text += ", whose parent is %s" % _named(parent)
     text += "; likely supervisor: %s" % (named or "unknown")
-    return Refusal("respawned", text, "stop what starts it, then run the task again; nothing was killed twice")
+    return Refusal(RESPAWNED, text, "stop what starts it, then run the task again; nothing was killed twice")
 
 
 def _named(process: Process) -> str:

@@ -106,7 +106,7 @@ def act(monkeypatch):
     """Takes the mine under act away: the steps of each call, all of them done."""
     calls = []
 
-    def carry_out(steps, eyes, drain, number_of):
+    def carry_out(steps, eyes, number_of):
         calls.append([step.roots[0].pid for step in steps])
         for step in steps:
             yield Outcome(step, "done", acted=True)
@@ -295,7 +295,7 @@ def test_where_new_holders_come_all_the_time_nobody_is_stopped(world):
 
 
 def test_who_left_before_the_first_signal_is_success_without_a_change(world, monkeypatch):
-    def gone(steps, eyes, drain, number_of):
+    def gone(steps, eyes, number_of):
         return iter([Outcome(step, "gone") for step in steps])
 
     monkeypatch.setattr(registry, "carry_out", gone)
@@ -309,7 +309,7 @@ def test_who_left_before_the_first_signal_is_success_without_a_change(world, mon
 def test_a_failed_step_is_looked_at_and_not_proven(world, monkeypatch):
     refusal = Refusal("still_held", "it stays", "none")
 
-    def fail(steps, eyes, drain, number_of):
+    def fail(steps, eyes, number_of):
         return iter([Outcome(step, "failed", acted=True, error=refusal) for step in steps])
 
     monkeypatch.setattr(registry, "carry_out", fail)

@@ -98,6 +98,13 @@ def test_addresses(text, plain):
     assert _wishes.plain_address(text) == plain
 
 
+@pytest.mark.parametrize("text", ["127.0.0.1\0", "::1\0", "\ud800", "1" * 5000])
+def test_text_that_no_yaml_gives_is_no_address_either(text):
+    with pytest.raises(OptionError) as caught:
+        _wishes.plain_address(text)
+    assert len(caught.value.message) < 300
+
+
 @pytest.mark.parametrize(
     ("value", "name"),
     [

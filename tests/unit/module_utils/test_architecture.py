@@ -35,7 +35,7 @@ PURE = {"__future__", "dataclasses", "fnmatch", "typing"}
 HEADER = (
     "# Copyright (c) 2026, the harbormaster.ports contributors\n"
     "# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)\n"
-    "# SPDX-License-Identifier: GPL-3.0-or-later\n"
+    "# SPDX-License-" + "Identifier: GPL-3.0-or-later\n"
 )
 
 

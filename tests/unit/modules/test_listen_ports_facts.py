@@ -43,6 +43,7 @@ def run(options, before="", **environment):
             os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)), PYTHONDONTWRITEBYTECODE="1", **environment
         ),
         timeout=60,
+        check=False,
     )
     assert b"Traceback" not in done.stdout + done.stderr, done.stderr.decode()
     return json.loads(done.stdout)
@@ -154,7 +155,7 @@ KINDS = {"int": int, "str": str, "bool": bool, "list": list, "dict": dict}
 @pytest.mark.parametrize("options", [{}, {"details": "full"}, {"include_non_listening": True, "details": "full"}])
 def test_every_key_of_a_real_result_is_documented_and_the_other_way_round(listener, options):
     result = run(options)
-    assert set(result) - {"invocation", "changed"} == set(DOCUMENTS["RETURN"])
+    assert set(result) - {"invocation", "changed"} == set(DOCUMENTS["RETURN"]) - {"reason"}
     facts = DOCUMENTS["RETURN"]["ansible_facts"]["contains"]
     assert set(result["ansible_facts"]) == set(facts)
     documented = facts["tcp_listen"]["contains"]

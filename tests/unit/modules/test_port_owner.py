@@ -44,6 +44,7 @@ class Run:
             stderr=subprocess.PIPE,
             env=dict(os.environ, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1", **environment),
             timeout=DEADLINE,
+            check=False,
         )
         self.errors = done.stderr.decode()
         self.code = done.returncode

@@ -32,8 +32,9 @@ def step(name, actuator="signal", *rows, port=8080):
 class Eyes:
     """Eyes that see what the test says; after the last table they go on seeing it."""
 
-    def __init__(self, *tables):
+    def __init__(self, *tables, left=()):
         self.tables = list(tables)
+        self.left = left  # what is still there when the holders have been stopped
 
     def rows(self):
         return tuple(self.tables.pop(0) if len(self.tables) > 1 else self.tables[0])
@@ -52,6 +53,7 @@ def calls(monkeypatch):
     def actuator(name):
         def act(steps, eyes, number_of):
             made.append((name, [one.target for one in steps]))
+            eyes.tables = [eyes.left]
             return [
                 Outcome(one, "failed", error=Refusal("step_failed", "no", "none"))
                 if one.target.startswith("bad")
@@ -68,7 +70,10 @@ def calls(monkeypatch):
 
 
 def carry_out(steps, eyes=None, drain=0.0):
-    return list(registry.carry_out(steps, eyes or Eyes([]), drain, _wishes.signal_number))
+    eyes = eyes or Eyes([])
+    if drain:
+        registry.drain(steps, eyes, drain)
+    return list(registry.carry_out(steps, eyes, _wishes.signal_number))
 
 
 def test_every_actuator_that_a_step_may_name_is_there():
@@ -110,11 +115,13 @@ def test_drain_is_bounded_and_the_rest_is_counted(calls):
 def test_nobody_is_asked_before_the_drain_is_over(calls):
     class Watching(Eyes):
         def rows(self):
-            assert calls == []
+            looks.append(list(calls))
             return super().rows()
 
+    looks = []
     carry_out([step("a")], Watching([client(1)], [client(1)], []), drain=SOON)
     assert calls
+    assert looks[:3] == [[], [], []]
 
 
 def test_without_drain_nothing_is_waited_for(calls):
@@ -128,6 +135,11 @@ def test_without_drain_nothing_is_waited_for(calls):
 def test_only_open_connections_are_waited_for(calls, state):
     (outcome,) = carry_out([step("a")], Eyes([client(1, state=state)]), drain=LONG)
     assert outcome.dropped == 0
+
+
+def test_a_child_that_goes_on_serving_drops_nobody(calls):
+    (outcome,) = carry_out([step("a")], Eyes([client(1), client(2)], left=[client(2)]))
+    assert outcome.dropped == 1
 
 
 def test_what_was_not_done_drops_nobody(calls):

@@ -103,5 +103,14 @@ def test_root_is_an_account_by_its_number_too():
 
 
 def test_first_entry_of_a_table():
-    assert matching.matching(JAVA, ("nginx", "ja*", "java")) == "ja*"
-    assert matching.matching(JAVA, ("nginx",)) is None
+    assert matching.protecting(JAVA, ("nginx", "ja*", "java")) == "ja*"
+    assert matching.protecting(JAVA, ("nginx",)) is None
+
+
+def test_a_name_that_the_kernel_cut_spares_and_never_condemns():
+    script = Process(7, "longname-server", exe="/usr/bin/python3.11")
+    whole = "longname-server-with-a-tail.py"
+    assert matching.protecting(script, (whole,)) == whole
+    assert matching.matches(script, (whole,), cut=True)
+    assert not matching.matches(script, (whole,))
+    assert not matching.matches(Process(8, "longname", exe="/usr/bin/python3.11"), (whole,), cut=True)

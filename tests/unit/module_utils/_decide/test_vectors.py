@@ -132,7 +132,7 @@ def snapshot_of(case, wishes, shuffle=lambda values: None):
     """What was observed. Sockets on ports that nobody asked for go where observe puts them: ``other_sockets``."""
     given = only(
         case["given"], "sockets", "processes", "bindable", "kernel", "blind", "carriers", "this_task", "ephemeral",
-        "ephemeral_reserved",
+        "ephemeral_reserved", "may_close",
     )  # fmt: skip
     rows = [socket_of(number, row) for number, row in enumerate(given.get("sockets", ()))]
     owners = {}
@@ -154,6 +154,7 @@ def snapshot_of(case, wishes, shuffle=lambda values: None):
         ephemeral_reserved=frozenset(given.get("ephemeral_reserved", ())),
         self_pids=frozenset(given.get("this_task", ())),
         carriers=given.get("carriers", {}),
+        may_close=given.get("may_close", True),
         bindable={label_key(label): said for label, said in given.get("bindable", {}).items()},
     )
 

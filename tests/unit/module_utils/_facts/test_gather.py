@@ -15,13 +15,16 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._facts import g
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import BOUND, LISTEN, UNCONN
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     descriptors,
-    masking,  # noqa: F401  loaded here: a test that has become another user can't read this Python's files
+    masking,
     netlink,
-    owned,  # noqa: F401
+    owned,
     processes,
-    procnet,  # noqa: F401
+    procnet,
+    snapshot,
 )
 
+# Loaded here: a test that has become another user can't read this Python's files.
+LOADED = (masking, owned, procnet)
 PORT = 20500
 DEFAULTS = {name: spec.get("default") for name, spec in _argspec.listen_ports_facts()["argument_spec"].items()}
 
@@ -185,3 +188,14 @@ def test_nothing_is_a_fact_too(in_netns):
     answer = in_netns(lambda: gather.gather(DEFAULTS))
     assert answer.facts == {"tcp_listen": [], "udp_listen": []}
     assert answer.message == "0 TCP and 0 UDP sockets"
+
+
+@pytest.mark.parametrize("backend", ["netlink", "procfs", "psutil"])
+def test_every_backend_leaves_out_what_nobody_asked_for(in_netns, backend):
+    def look():
+        with listen() as server, socket.create_connection(server.getsockname()):
+            return snapshot.observe_all(backend=backend).sockets, snapshot.observe_all(True, backend=backend).sockets
+
+    plain, everything = in_netns(look)
+    assert [row.state for row in plain] == [LISTEN]
+    assert len(everything) == 3

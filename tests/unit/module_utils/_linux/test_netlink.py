@@ -52,7 +52,7 @@ def test_messages_are_split():
 
 
 def test_the_last_message_may_lack_its_padding():
-    assert [body for _, _, _, body in netlink.messages(message(20, b"abcde")[:21])] == [b"abcde"]
+    assert [body for _unused, _unused, _unused, body in netlink.messages(message(20, b"abcde")[:21])] == [b"abcde"]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def row_of(port, state=None):
 def closes_a_connection(family, address):
     server = listener(family=family, address="::" if family == socket.AF_INET6 else address)
     client = socket.create_connection((address, 20001))
-    accepted, _ = server.accept()
+    accepted, _unused = server.accept()
     port = client.getsockname()[1]
     row = row_of(port)
     first, second = netlink.destroy(row), netlink.destroy(row)
@@ -319,7 +319,7 @@ def test_destroy_ends_udp_listeners_and_time_wait(in_netns):
     def close():
         udp, server = bound(socket.SOCK_DGRAM, port=20002), listener()
         client = socket.create_connection(("127.0.0.1", 20001))
-        accepted, _ = server.accept()
+        accepted, _unused = server.accept()
         port = client.getsockname()[1]
         client.close()
         accepted.close()
@@ -361,7 +361,7 @@ def test_destroy_needs_a_privilege_and_says_so(in_netns):
         except ActError as refusal:
             return refusal.code, refusal.message, one.fileno() > 0
 
-    code, words, _ = in_netns(close, user=True)
+    code, words, _unused = in_netns(close, user=True)
     assert code == "not_permitted"
     assert words == "the socket [::1]:20001/tcp can't be closed: this needs CAP_NET_ADMIN (become: true)"
 

@@ -64,7 +64,7 @@ def inode_of(server):
 
 
 def test_every_sharer_is_found(listener, forks):
-    pids = sorted([os.getpid()] + [forks() for _ in range(4)])
+    pids = sorted([os.getpid()] + [forks() for _unused in range(4)])
     found = descriptors.scan({inode_of(listener)})
     assert found.owners == {inode_of(listener): tuple(pids)}
     assert found.seen > 5
@@ -95,7 +95,7 @@ def test_the_working_directory_stays(listener, tmp_path, monkeypatch):
     assert os.listdir("/proc/self/fd") == before
     with pytest.raises(TypeError):
         descriptors.scan({"not a number"})  # type: ignore[arg-type]
-    monkeypatch.setattr(descriptors, "_look", lambda *_: 1 / 0)
+    monkeypatch.setattr(descriptors, "_look", lambda *_unused: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         descriptors.scan({inode_of(listener)})
     assert os.getcwd() == str(tmp_path)
@@ -174,7 +174,7 @@ def crowd(listener, forks):
 def test_two_halves_find_what_one_finds(crowd):
     pids, wanted, expected = crowd
     before = os.listdir("/proc/self/fd")
-    for _ in range(20):
+    for _unused in range(20):
         random.shuffle(pids)
         both, one = together(pids, wanted), alone(pids, wanted)
         assert sorted(both.hits) == sorted(one.hits) == expected

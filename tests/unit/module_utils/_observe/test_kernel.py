@@ -174,7 +174,7 @@ def test_evidence_that_can_not_be_read_is_none(monkeypatch, tmp_path, answers, f
     monkeypatch.setattr(kernel, "_NFSD_PORTS", str(tmp_path / "nothing"))
     FakeKernel(monkeypatch, answers)
     rows = [row("udp", 51820), row("udp", 4789), row("udp", 5555)]
-    assert {number for _, number in kernel.kernel_owners(rows)} == found
+    assert {number for _unused, number in kernel.kernel_owners(rows)} == found
 
 
 def test_tcp_rows_do_not_ask_for_links(monkeypatch, tmp_path):

@@ -153,7 +153,7 @@ class Zoo:
         self.tcp("::1", 20003, only=True)
         dual = self.tcp("::", 20004, only=False)
         self.tcp("::ffff:127.0.0.2", 20005, only=False)
-        for _ in range(3):
+        for _unused in range(3):
             self.tcp("127.0.0.1", 20006, share=True)
         self.tcp("127.0.0.3", 20007, device=b"lo")
         # Bound and no more.
@@ -162,12 +162,12 @@ class Zoo:
         # Connections: accepted, of a dual stack, waiting to be accepted, half closed, over.
         self.connect(20001, 20101, server)
         self.connect(20004, 20102, dual)
-        one, _ = self.connect(20001, 20104, server)
+        one, _unused = self.connect(20001, 20104, server)
         one.shutdown(socket.SHUT_WR)
         over, gone = self.connect(20001, 20105, server)
         over.close()
         gone.close()
-        orphan, _ = self.connect(20001, 20106, server)
+        orphan, _unused = self.connect(20001, 20106, server)
         orphan.close()
         self.connect(20001, 20103, None)
         # No room in the queue of this listener: the second one tries in vain.
@@ -181,7 +181,7 @@ class Zoo:
         self.udp("::", 20002)
         self.udp("::1", 20003).connect(("::1", 20202))
         self.udp("0.0.0.0", 20004).connect(("127.0.0.1", 20201))
-        for _ in range(2):
+        for _unused in range(2):
             self.udp("127.0.0.1", 20006, share=True)
 
     def keep(self, one):
@@ -217,7 +217,7 @@ class Zoo:
 
     def settle(self):
         """Wait for the last acknowledgements: until nothing is in SYN_RECV (03) or FIN_WAIT1 (04) any more."""
-        for _ in range(10000):
+        for _unused in range(10000):
             with open("/proc/self/net/tcp", encoding="ascii") as stream:
                 states = {line.split()[3] for line in stream}
             if not states & {"03", "04"}:
@@ -245,7 +245,7 @@ def by_ss(family):
         words = line.split()
         ends = []
         for word in words[4:6]:
-            address, _, port = word.rpartition(":")
+            address, _unused, port = word.rpartition(":")
             address = address.partition("%")[0].strip("[]")
             address = "::" if address == "*" else address
             ends += [address[7:] if address.startswith("::ffff:") else address, 0 if port == "*" else int(port)]

@@ -133,7 +133,7 @@ def test_all_ancestors_are_there_and_the_parent_has_its_command(start):
 
 def test_the_start_time_is_the_same_every_time(start):
     pid = start(sys.executable, "-c", WAIT)
-    assert len({processes.describe([pid])[pid].started for _ in range(50)}) == 1
+    assert len({processes.describe([pid])[pid].started for _unused in range(50)}) == 1
 
 
 def test_names_that_try_to_confuse(start):
@@ -246,7 +246,7 @@ def test_a_process_that_is_stopped(start):
 
 def test_many_processes_come_and_go():
     """Whatever is read while processes end, nothing is raised and nothing of the wrong process is told."""
-    for _ in range(100):
+    for _unused in range(100):
         process = subprocess.Popen(["/bin/true"])
         found = processes.describe([process.pid]).get(process.pid)
         process.wait()

@@ -218,7 +218,7 @@ def test_without_root_on_macos(macos):
 def test_details_that_are_refused_are_said_and_the_rest_kept(macos):
     closed = FakeProcess(50, 1, [], exe=FakePsutil.AccessDenied, cmdline=FakePsutil.AccessDenied, username=KeyError)
     macos(FakePsutil([FakeProcess(1, 0, []), closed], [connection("127.0.0.1", 80, pid=50)]))
-    _, owners, processes, blind = psutil_backend.look(None)
+    _unused, owners, processes, blind = psutil_backend.look(None)
     assert list(owners.values()) == [(50,)]
     assert (processes[50].exe, processes[50].command, processes[50].user) == (None, None, None)
     assert processes[50].name == "server"
@@ -238,7 +238,7 @@ def test_sockets_without_a_visible_process_are_said(macos):
             [], [connection("127.0.0.1", 80, pid=None), connection("127.0.0.1", 81, "TIME_WAIT", ("::1", 9), None)]
         )
     )
-    sockets, owners, _, blind = psutil_backend.look(None)
+    sockets, owners, _unused, blind = psutil_backend.look(None)
     assert [(row.port, row.inode < 0) for row in sockets] == [(80, True), (81, False)]
     assert owners == {}
     assert [(one.code, one.hidden) for one in blind] == [("owners_hidden", 1)]
@@ -246,7 +246,7 @@ def test_sockets_without_a_visible_process_are_said(macos):
 
 def test_parents_in_a_ring_have_an_end(macos):
     macos(FakePsutil([FakeProcess(50, 51, []), FakeProcess(51, 50, [])], [connection("127.0.0.1", 80, pid=50)]))
-    _, _, processes, _ = psutil_backend.look(None)
+    _unused, _unused, processes, _unused = psutil_backend.look(None)
     assert processes[50].ancestors == (51,)
 
 
@@ -272,7 +272,7 @@ def look_for_real():
         server.listen()
         other.bind(("::1", 20002))
         children = []
-        for _ in range(3):
+        for _unused in range(3):
             pid = os.fork()
             if pid == 0:
                 other.close()
@@ -294,7 +294,7 @@ def look_for_real():
 
 @pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
 def test_every_sharer_is_found_on_linux(in_netns, user):
-    (sockets, owners, known, _), pids, self = in_netns(look_for_real, user=user)
+    (sockets, owners, known, _unused), pids, self = in_netns(look_for_real, user=user)
     server, other = sorted(sockets, key=lambda row: row.port)
     assert (server.state, other.state) == (LISTEN, UNCONN)
     assert owners == {server.inode: tuple(sorted(pids)), other.inode: (pids[0],)}

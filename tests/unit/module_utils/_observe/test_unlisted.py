@@ -107,7 +107,7 @@ def seen(in_netns):
 
 
 def test_bound_sockets_and_all_who_share_them(seen):
-    found, known, pids, inodes, _, _ = seen
+    found, known, pids, inodes, _unused, _unused = seen
     rows, owners = found["tcp"]
     assert sorted((row.family, row.address, row.port, row.state, row.v6only) for row in rows) == [
         ("ipv4", "127.0.0.1", 20001, BOUND, None),
@@ -132,7 +132,7 @@ def test_the_rows_are_those_of_the_table(seen):
     table = {row.inode: row._replace(diag_id=b"") for row in seen[5]}
     if not any(row.state == BOUND for row in table.values()):
         pytest.skip("by design: before Linux 6.8 no table lists them")
-    for rows, _ in seen[0].values():
+    for rows, _unused in seen[0].values():
         assert [table[row.inode] for row in rows] == rows
 
 
@@ -145,7 +145,7 @@ def test_a_copy_leaves_the_socket_as_it_was(in_netns):
                 os.read(reader, 1)
                 os._exit(0)
             one.settimeout(3)
-            rows, _ = unlisted.find_bound(20001, "tcp", [holder])
+            rows, _unused = unlisted.find_bound(20001, "tcp", [holder])
             one.listen()
             os.kill(holder, 9)
             os.waitpid(holder, 0)

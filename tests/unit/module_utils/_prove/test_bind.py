@@ -62,6 +62,10 @@ V4, V6 = socket.AF_INET, socket.AF_INET6
         ([], ("tcp", "192.0.2.10"), True),
         ([], ("tcp", "2001:db8::1"), True),
         ([("tcp", V4, "0.0.0.0")], ("tcp", "192.0.2.10"), False),
+        # a server that asks for "::" by name wants the IPv4 side too
+        ([("tcp", V4, "127.0.0.1")], ("tcp", "::"), False),
+        # without its interface nobody can bind it
+        ([], ("tcp", "fe80::1"), None),
     ],
 )
 def test_a_bind_says_what_a_server_would_meet(in_netns, holders, question, answer):
