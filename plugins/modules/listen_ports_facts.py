@@ -96,7 +96,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Gather facts on listening ports
+- name: Gather the facts
   harbormaster.ports.listen_ports_facts:
 
 - name: Nobody but nginx listens on 443
