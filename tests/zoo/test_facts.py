@@ -79,7 +79,8 @@ def by_ss() -> dict[tuple, set[int]]:
     run = subprocess.run(["ss", "-tuanpH"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True, timeout=30)
     found: dict[tuple, set[int]] = {}
     # a name with a line break goes on in the next line
-    for line in re.split(r"\n(?=(?:tcp|udp) )", run.stdout.decode(errors="replace").rstrip()):
+    text = run.stdout.decode(errors="replace").rstrip()
+    for line in re.split(r"\n(?=(?:tcp|udp) )", text) if text else []:
         words = re.match(r"(tcp|udp) +(\S+) +\d+ +\d+ +(\S+):(\d+) +(\S+)", line)
         assert words, line
         protocol, state, address, port, peer = words.groups()
