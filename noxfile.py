@@ -186,7 +186,10 @@ def _core_session(core: str) -> None:
         # A target's Python may be older than the controller's: the oldest core drives the oldest.
         target_python = OLDEST_TARGET if core == OLDEST_CORE else CORES[core]
         hosts = ["--controller", "origin:python=%s" % CORES[core], "--target", "controller:python=%s" % target_python]
-        _ansible_test(session, ["integration", "--color", "no", *hosts, *(session.posargs or ["port_owner"])])
+        _ansible_test(
+            session,
+            ["integration", "--color", "no", *hosts, *(session.posargs or ["port_owner", "listen_ports_facts"])],
+        )
 
     target.__doc__ = "ansible-test integration with ansible-core %s, on this machine." % core
 

@@ -61,3 +61,18 @@ def port_owner() -> t.Dict[str, t.Any]:
         "required_one_of": [("port", "plan")],
         "supports_check_mode": True,
     }
+
+
+def listen_ports_facts() -> t.Dict[str, t.Any]:
+    """What AnsibleModule takes for listen_ports_facts."""
+    return {
+        "argument_spec": {
+            "command": {"type": "str", "choices": ["netstat", "ss"]},
+            "include_non_listening": {"type": "bool", "default": False},
+            "tcp_filter": {"type": "list", "elements": "str", "default": ["Listen"]},
+            "date_uformat": {"type": "str", "default": "%c"},
+            "details": {"type": "str", "default": "process", "choices": ["none", "process", "full"]},
+            "backend": {"type": "str", "default": "auto", "choices": ["auto", "netlink", "procfs", "psutil"]},
+        },
+        "supports_check_mode": True,
+    }

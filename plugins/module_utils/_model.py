@@ -114,6 +114,8 @@ class Process(t.NamedTuple):
     :param start_ticks: field 22 of /proc/pid/stat (proc_pid_stat(5)), clock ticks since boot.
     :param state: one letter of proc_pid_stat(5): R, S, D, Z, T, t, X, I.
     :param ancestors: pids from the parent up to the root, nearest first.
+    :param whole_name: the name in full where the kernel's 15 bytes have cut it; None when they haven't, or when it is
+        not to be had.
     """
 
     pid: int
@@ -129,6 +131,7 @@ class Process(t.NamedTuple):
     ancestors: t.Tuple[int, ...] = ()
     unit: t.Optional[Unit] = None
     container: t.Optional[Container] = None
+    whole_name: t.Optional[str] = None
 
 
 class Blind(t.NamedTuple):

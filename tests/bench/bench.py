@@ -24,6 +24,7 @@ import time
 import typing as t
 from pathlib import Path
 
+import facts
 import measure
 from load import BUSY, BUSY_QUICK, CROWDED, CROWDED_QUICK, FIRST_PORT, LAST_PORT, Load, Size, listen
 from measure import Cost, Row, on_cores, pairs
@@ -37,7 +38,7 @@ MODULE = "harbormaster.ports.port_owner"
 LOOKUP_ONE_CORE, LOOKUP_TWO_CORES, TWENTY_PORTS, WHOLE_TASK, AFTER_EXIT = 0.8, 0.5, 1.1, 1.15, 0.05
 
 IN_OWN_NETWORK = "HARBORMASTER_BENCH_IN_OWN_NETWORK"
-TOPICS = ("task", "busy", "crowded")
+TOPICS = ("task", "facts", "busy", "crowded")
 
 
 # --- lookups at a load
@@ -250,6 +251,12 @@ def task(rounds: int) -> t.Iterator[Row]:
             yield after_exit(controller, settle, rounds)
 
 
+def facts_tasks(rounds: int, quick: bool) -> t.Iterator[Row]:
+    """The facts module; facts.py has its lines. Nothing is measured where its payload can't be made."""
+    with tempfile.TemporaryDirectory(prefix="harbormaster-bench-") as folder:
+        yield from facts.facts(Controller(Path(folder)), rounds, quick)
+
+
 def in_a_playbook(topic: str, controller: Controller, port: str, status: str, rounds: int) -> Row:
     """Tasks in turn in one play: Ansible's own start is not counted."""
     what, against = "task in a playbook, port %s" % status, "task ping"
@@ -392,6 +399,7 @@ def main() -> int:
     rounds = options.rounds or (3 if options.quick else 9)
     topics = {
         "task": lambda: task(rounds),
+        "facts": lambda: facts_tasks(rounds, options.quick),
         "busy": lambda: busy(BUSY_QUICK if options.quick else BUSY, rounds),
         "crowded": lambda: crowded(CROWDED_QUICK if options.quick else CROWDED, rounds),
     }

@@ -68,6 +68,13 @@ def module(work: Path, target_python: str) -> harness.Module:
     return payload
 
 
+@pytest.fixture(scope="session")
+def facts_module(work: Path, target_python: str, module: harness.Module) -> harness.Module:
+    payload = harness.Module(work, target_python, "listen_ports_facts")
+    harness.readable_copy(work)
+    return payload
+
+
 @pytest.fixture
 def zoo(module: harness.Module):
     """A zoo for one test. As root it has a network of its own; else it picks ports that are free."""

@@ -26,8 +26,8 @@ from zoo.bestiary import Animal
 
 HERE = Path(__file__).resolve().parent
 TREE = Path(os.environ.get("ZOO_TREE", HERE.parent.parent))
-MODULE = "ansible_collections.harbormaster.ports.plugins.modules.port_owner"
-FQCN = "harbormaster.ports.port_owner"
+MODULES = "ansible_collections.harbormaster.ports.plugins.modules."
+COLLECTION = "harbormaster.ports."
 
 DEADLINE = 60.0  # seconds for one run of the module; each wait of the module is far below
 
@@ -221,21 +221,22 @@ def ansible_command(name: str) -> str:
     return str(beside) if beside.exists() else (shutil.which(name) or name)
 
 
-def explode(work: Path, python: str) -> Path:
+def explode(work: Path, python: str, name: str) -> Path:
     """Let ansible itself build the module's AnsiballZ payload, and unpack it as its documentation says.
 
     :returns: a directory with exactly the files that a target gets.
     """
-    remote = work / "keep"
+    remote = work / ("keep_" + name)
     environment = ansible_environment(
         work, ANSIBLE_KEEP_REMOTE_FILES="1", ANSIBLE_PIPELINING="0", ANSIBLE_REMOTE_TMP=str(remote)
     )
-    command = [ansible_command("ansible"), "localhost", "-c", "local", "-m", FQCN, "-a", "port=1"]
+    # it fails at the target where an option is missing, and the payload is there all the same
+    command = [ansible_command("ansible"), "localhost", "-c", "local", "-m", COLLECTION + name]
     run = subprocess.run(
         command + ["-e", "ansible_python_interpreter=" + python],
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False
     )  # fmt: skip
-    wrappers = list(remote.glob("*/AnsiballZ_port_owner.py"))
+    wrappers = list(remote.glob("*/AnsiballZ_%s.py" % name))
     if len(wrappers) != 1:
         raise RuntimeError("ansible made no payload: %s" % run.stdout.decode(errors="replace"))
     subprocess.run([python, str(wrappers[0]), "explode"], check=True, stdout=subprocess.DEVNULL, timeout=60)
@@ -250,9 +251,10 @@ def explode(work: Path, python: str) -> Path:
 class Module:
     """The module as a target runs it."""
 
-    def __init__(self, work: Path, python: str) -> None:
+    def __init__(self, work: Path, python: str, name: str = "port_owner") -> None:
         self.python = python
-        self.directory = explode(work, python)
+        self.name = name
+        self.directory = explode(work, python, name)
 
     def run(
         self, check: bool = False, as_user: int | None = None, python: str | None = None,
@@ -264,7 +266,13 @@ class Module:
         environment = dict(os.environ, LC_ALL="C.UTF-8", PYTHONDONTWRITEBYTECODE="1")
         if hook is not None:
             environment["ZOO_HOOK"] = hook.order()
-        command = [*prefix, python or self.python, str(HERE_COPY / "runner.py"), str(self.directory), MODULE]
+        command = [
+            *prefix,
+            python or self.python,
+            str(HERE_COPY / "runner.py"),
+            str(self.directory),
+            MODULES + self.name,
+        ]
         began = time.monotonic()
         run = subprocess.run(
             command,
@@ -331,7 +339,7 @@ def readable_copy(work: Path) -> None:
     global HERE_COPY
     HERE_COPY = work / "programs"
     HERE_COPY.mkdir(exist_ok=True)
-    for name in ("holders.py", "runner.py"):
+    for name in ("holders.py", "runner.py", "without_netlink.py"):
         shutil.copy(HERE / name, HERE_COPY / name)
     for directory, names, files in os.walk(work):
         for name in [".", *names, *files]:

@@ -36,6 +36,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe.ports 
 ALL_STATES = (1 << 14) - 2
 # What a server holds without a connection: TCP listeners, bound ones, and unconnected UDP (7, TCP_CLOSE).
 LISTEN_STATES = 1 << 10 | 1 << 13 | 1 << 7
+# What waits for somebody. For listeners alone the kernel leaves its table of connections unread.
+TCP_WAITING, UDP_WAITING = 1 << 10, 1 << 7
 
 _TCP_STATES = {
     1: ESTABLISHED,

@@ -60,15 +60,49 @@ def with_owners(snapshot: Snapshot, table: Table, wanted: Wanted, other_ports: b
     )
 
 
+def with_all_owners(snapshot: Snapshot, rows_again: t.Callable[[], t.List[Socket]], commands: bool) -> Snapshot:
+    """A snapshot of the whole host, with who has its sockets, as cheap as it goes: one pass over all descriptors.
+
+    A second pass only helps where neither the kernel nor anything that is closed to us explains a missing owner.
+
+    :param commands: executables and command lines too.
+    """
+    sockets, owners, known, scan = _look(list(snapshot.sockets), commands=commands)
+    kernel = _kernel_owners(_ownerless(sockets, owners))
+    if not _is_closed_to_us(scan) and any(
+        (row.protocol, row.port) not in kernel for row in _ownerless(sockets, owners)
+    ):
+        time.sleep(_SECOND_LOOK)
+        sockets, owners, known, scan = _look(rows_again(), owners, commands)
+        kernel = _kernel_owners(_ownerless(sockets, owners))
+    unseen = any(row.inode and row.inode not in owners for row in sockets)
+    return snapshot._replace(
+        sockets=tuple(sockets),
+        owners=owners,
+        processes=known,
+        blind=snapshot.blind + tuple(_unseen_owners(scan) if unseen else ()),
+        kernel=kernel,
+    )
+
+
+def _ownerless(sockets: t.Iterable[Socket], owners: Owners) -> t.List[Socket]:
+    return [row for row in sockets if row.state in IDLE and row.inode not in owners]
+
+
+def _is_closed_to_us(scan: descriptors.Scan) -> bool:
+    """Other users' processes are: then a missing owner is one of theirs, nearly always."""
+    return scan.hidepid or (bool(scan.refused) and os.geteuid() != 0)
+
+
 def _look(
-    sockets: t.List[Socket], before: t.Optional[Owners] = None
+    sockets: t.List[Socket], before: t.Optional[Owners] = None, commands: bool = True
 ) -> t.Tuple[t.List[Socket], Owners, t.Dict[int, Process], descriptors.Scan]:
     """Rows, owners and processes. Sockets whose owners are known from before are not searched for again."""
     inodes = {row.inode for row in sockets if row.inode}
     owners = {inode: pids for inode, pids in (before or {}).items() if inode in inodes}
     scan = descriptors.scan(inodes.difference(owners))
     owners.update(scan.owners)
-    known = processes.describe({pid for pids in owners.values() for pid in pids})
+    known = processes.describe({pid for pids in owners.values() for pid in pids}, commands)
     # who has gone since the scan holds nothing any more
     alive = {inode: tuple(pid for pid in pids if pid in known) for inode, pids in owners.items()}
     return sockets, {inode: pids for inode, pids in alive.items() if pids}, known, scan

@@ -22,6 +22,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text i
 MAX_ANCESTORS = 128
 # The kernel's limit for arguments is a quarter of the stack limit; what is behind this would be cut anyway.
 _MAX_FILE = 4 << 20
+# TASK_COMM_LEN of linux/sched.h, without its NUL: a name of this length may have been longer.
+_LONGEST_COMM = 15
 
 _UID = re.compile(rb"^Uid:\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})$", re.MULTILINE)
 _BTIME = re.compile(rb"^btime (\d{1,20})$", re.MULTILINE)
@@ -92,18 +94,35 @@ def parse_command(data: bytes) -> t.Optional[str]:
     return mask_command([word.decode("utf-8", "surrogateescape") for word in data.split(b"\0")])
 
 
-def describe(pids: t.Iterable[int]) -> t.Dict[int, Process]:
+def whole_name(comm: bytes, exe: t.Optional[str], arguments: bytes) -> t.Optional[str]:
+    """The name that the kernel has cut to 15 bytes, out of the executable's path or the script's; None when it is whole.
+
+    :param arguments: content of /proc/[pid]/cmdline. A script's name is behind that of its interpreter.
+    """
+    if len(comm) < _LONGEST_COMM:
+        return None
+    begin = printable(comm)
+    paths = [] if exe is None else [exe[: -len(" (deleted)")] if exe.endswith(" (deleted)") else exe]
+    paths += [printable(word) for word in arguments.split(b"\0")[:2]]
+    names = [path.rpartition("/")[2] for path in paths]
+    return next((name for name in names if name.startswith(begin) and name != begin), None)
+
+
+def describe(pids: t.Iterable[int], commands: bool = True) -> t.Dict[int, Process]:
     """These processes and all of their ancestors; who has vanished meanwhile is left out.
 
     Ancestors have name, user and start time; only the asked ones and their direct parents have executable, command line,
     unit and container too.
+
+    :param commands: False leaves out executables and command lines, and the parents' unit and container.
     """
-    look = _Look()
+    look = _Look(commands)
     asked = set(pids)
     for pid in asked:
         look.read(pid, True)
-    for pid in asked & set(look.facts):
-        look.read(look.facts[pid].stat.parent_pid, True)
+    if commands:
+        for pid in asked & set(look.facts):
+            look.read(look.facts[pid].stat.parent_pid, True)
     for pid in list(look.facts):
         above = look.facts[pid].stat.parent_pid
         for _unused in range(MAX_ANCESTORS):
@@ -168,12 +187,14 @@ class _Facts(t.NamedTuple):
     command: t.Optional[str]
     unit: t.Optional[Unit]
     container: t.Optional[Container]
+    whole_name: t.Optional[str] = None
 
 
 class _Look:
     """One look at some processes, in which nothing is read twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, commands: bool = True) -> None:
+        self._commands = commands
         self.facts: t.Dict[int, _Facts] = {}
         self._users: t.Dict[int, str] = {}
         self._boot: t.Optional[float] = None
@@ -195,17 +216,20 @@ class _Look:
                 # ENOENT: it ended after its directory was opened
                 return False
             stat, uid = parse_stat(stat_data), parse_status(status_data).effective_uid
-            exe, command, unit, container = None, None, None, None
+            exe, command, unit, container, whole = None, None, None, None, None
             if full:
-                exe = _exe(directory)
-                command = parse_command(_content(directory, "cmdline"))
                 unit, container = cgroups.parse(_content(directory, "cgroup"), self._own_root())
+            if full and (self._commands or len(stat.comm) >= _LONGEST_COMM):
+                path, arguments = _exe(directory), _content(directory, "cmdline")
+                whole = whole_name(stat.comm, path, arguments)
+                if self._commands:
+                    exe, command = path, parse_command(arguments)
         except OSError:
             # ESRCH: it went away while we read; EACCES: hidepid=1 shows the directory, and nothing in it
             return False
         finally:
             os.close(directory)
-        self.facts[pid] = _Facts(stat, uid, exe, command, unit, container)
+        self.facts[pid] = _Facts(stat, uid, exe, command, unit, container, whole)
         return True
 
     def process(self, pid: int) -> Process:
@@ -230,6 +254,7 @@ class _Look:
             ancestors=tuple(ancestors),
             unit=facts.unit,
             container=facts.container,
+            whole_name=facts.whole_name,
         )
 
     def _user(self, uid: int) -> str:

@@ -60,6 +60,31 @@ def observe_sockets(ports: t.Iterable[t.Tuple[str, int]], backend: str = "auto")
     return tuple(Table(backend).rows(wanted))
 
 
+def observe_all(
+    everything: bool = False, owners: bool = True, commands: bool = False, backend: str = "auto"
+) -> Snapshot:
+    """See all ports of this host (of its network namespace) at once.
+
+    :param everything: connections, what they have left, and bound sockets too; else TCP listeners and unconnected UDP.
+    :param owners: look for the processes; this takes a pass over every descriptor of the host.
+    :param commands: read their executables and command lines too.
+    :param backend: as in `observe`. psutil always looks for owners.
+    :raises SourceRefused, MalformedData: as `observe`.
+    """
+    if needs_psutil(backend):
+        from ansible_collections.harbormaster.ports.plugins.module_utils._observe import by_psutil
+
+        return by_psutil.observe_all(everything)
+    table = Table(backend)
+    rows = table.all_rows(everything)
+    snapshot = Snapshot(sockets=tuple(rows), blind=tuple(table.blind), backend=table.backend)
+    if not (rows and owners):
+        return snapshot
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import owned
+
+    return owned.with_all_owners(snapshot, lambda: table.all_rows(everything), commands)
+
+
 def needs_psutil(backend: str) -> bool:
     """Whether a look through this backend goes through psutil here."""
     return backend == "psutil" or not sys.platform.startswith("linux")

@@ -24,6 +24,8 @@ Wanted = t.Dict[str, port_sets.Ranges]
 
 # The states of sockets that have a port for themselves.
 IDLE = (LISTEN, BOUND, UNCONN)
+# Those of them that wait for somebody.
+WAITING = (LISTEN, UNCONN)
 
 _NETLINK_REFUSED = "sock_diag is refused here (%s), so /proc/net was read: it does not show TCP sockets that are bound but don't listen"
 
@@ -60,15 +62,34 @@ class Table:
             return netlink.dump(None, (TCP, UDP), netlink.LISTEN_STATES)
         return [row for row in _procnet_rows(None, (TCP, UDP)) if row.state in IDLE]
 
+    def all_rows(self, everything: bool) -> t.List[Socket]:
+        """The rows of the whole host: those that wait for somebody (TCP listeners, unconnected UDP), or every one.
+
+        Whatever the number of connections is, those that wait cost the same: for them the kernel reads its table of
+        listeners alone, as long as no other TCP state is asked for.
+        """
+        if self.backend == "netlink":
+            try:
+                if everything:
+                    return netlink.dump_all_twice()
+                listening = netlink.dump_all_twice((TCP,), netlink.TCP_WAITING)
+                return listening + netlink.dump_all_twice((UDP,), netlink.UDP_WAITING)
+            except SourceRefused as refusal:
+                self._fall_back(refusal)
+        return [row for row in _procnet_rows(None, (TCP, UDP)) if everything or row.state in WAITING]
+
+    def _fall_back(self, refusal: SourceRefused) -> None:
+        if not self._may_change:
+            raise refusal
+        self.backend = "procfs"
+        self.blind.append(Blind("netlink_refused", _NETLINK_REFUSED % refusal.why))
+
     def _read(self, ranges: port_sets.Ranges, protocols: t.Tuple[str, ...]) -> t.List[Socket]:
         if self.backend == "netlink":
             try:
                 return netlink.dump(ranges, protocols)
             except SourceRefused as refusal:
-                if not self._may_change:
-                    raise
-                self.backend = "procfs"
-                self.blind.append(Blind("netlink_refused", _NETLINK_REFUSED % refusal.why))
+                self._fall_back(refusal)
         return _procnet_rows(ranges, protocols)
 
 

@@ -4,6 +4,8 @@
 """The shape of the code, read from its syntax trees: who may import whom, and what shipped code never does.
 
 modules -> _argspec, _conductor, _report -> the four stages -> _model, _errors, _linux
+modules -> _facts -> the observe stage
+filter, test -> plugin_utils
 """
 
 from __future__ import annotations
@@ -15,6 +17,11 @@ import pytest
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
 OWN = "ansible_collections.harbormaster.ports.plugins.module_utils."
+OWN_ON_CONTROLLER = "ansible_collections.harbormaster.ports.plugins.plugin_utils."
+# The one file of its room that looks at a system.
+GATHERING = "module_utils/_facts/gather.py"
+# Plugins of the controller, which know Ansible.
+ON_CONTROLLER = ("filter", "test")
 STAGES = ("_observe", "_decide", "_act", "_prove")
 FILES = sorted(PLUGINS.rglob("*.py"))
 MOST_LINES = 430  # "about 400"
@@ -49,6 +56,8 @@ def room_of(path):
 def rooms_of_name(name, imported=""):
     """The room that an absolute name of ours is in; None for names of others."""
     whole = "%s.%s" % (name, imported) if imported else name
+    if (whole + ".").startswith(OWN_ON_CONTROLLER):
+        return "plugin_utils"
     return whole[len(OWN) :].split(".")[0] if (whole + ".").startswith(OWN) else None
 
 
@@ -79,8 +88,15 @@ def allowed(room):
     if room in ("_report", "_words"):
         # what they put into words comes out of the decision
         return leaves | {"_conductor", "_words", "_decide"}
+    if room == "_facts":
+        return leaves | {"_facts"}
     if room == "modules":
-        return leaves | {"_argspec", "_conductor", "_report"}
+        return leaves | {"_argspec", "_conductor", "_report", "_facts"}
+    if room in ("filter", "test"):
+        return {"plugin_utils"}
+    if room == "plugin_utils":
+        # it runs on the controller, and shares what a port and an address look like with the modules
+        return leaves | {"_wishes"}
     raise AssertionError("a new room, %s: say here what it may import" % room)
 
 
@@ -91,9 +107,10 @@ def test_imports_run_one_way(path):
         target = rooms_of_name(module, name)
         assert not getattr(node, "level", 0), "line %d: a relative import" % node.lineno
         if target is not None:
-            assert target in allowed(room), "line %d: %s imports from %s" % (node.lineno, room, target)
+            extra = {"_observe"} if named(path) == GATHERING else set()
+            assert target in allowed(room) | extra, "line %d: %s imports from %s" % (node.lineno, room, target)
         elif module.startswith(("ansible.", "ansible_collections")):
-            assert room == "modules", "line %d: %s in %s" % (node.lineno, module, room)
+            assert room == "modules" or room in ON_CONTROLLER, "line %d: %s in %s" % (node.lineno, module, room)
 
 
 @pytest.mark.parametrize("path", FILES, ids=named)
@@ -122,6 +139,17 @@ def test_the_decision_is_pure(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in ("open", "input", "eval", "exec", "__import__"), "line %d" % node.lineno
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) == "_facts"], ids=named)
+def test_facts_are_made_without_a_look_at_the_system(path):
+    """Only `gather` looks. Of time, only the conversion of a given moment is used."""
+    for node, module, name in imports(tree_of(path)):
+        if named(path) != GATHERING and rooms_of_name(module, name) is None:
+            assert module.split(".")[0] in PURE | {"time"}, "line %d: %s" % (node.lineno, module)
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time":
+            assert node.attr in ("localtime", "gmtime", "strftime", "struct_time"), "line %d" % node.lineno
 
 
 @pytest.mark.parametrize("path", FILES, ids=named)
@@ -169,7 +197,7 @@ def test_every_file_has_its_header_and_says_what_it_is(path):
     tree = tree_of(path)
     document = ast.get_docstring(tree)
     assert document
-    if room_of(path) != "modules":
+    if room_of(path) != "modules" and room_of(path) not in ON_CONTROLLER:
         assert "Private to harbormaster.ports" in document
     futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     # The model says itself why it does without.

@@ -270,3 +270,32 @@ def test_many_processes_come_and_go():
         found = processes.describe([process.pid]).get(process.pid)
         process.wait()
         assert found is None or found.parent_pid == os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("comm", "exe", "arguments", "whole"),
+    [
+        (b"nginx", "/usr/sbin/nginx-debug", b"", None),
+        (b"systemd-resolve", "/lib/systemd/systemd-resolved", b"", "systemd-resolved"),
+        (b"systemd-resolve", "/lib/systemd/systemd-resolved (deleted)", b"", "systemd-resolved"),
+        (
+            b"a-script-with-a",
+            "/usr/bin/python3",
+            b"/usr/bin/python3\0/opt/a-script-with-a-name\0x",
+            "a-script-with-a-name",
+        ),
+        (b"exactly-fifteen", "/bin/exactly-fifteen", b"exactly-fifteen", None),
+        (b"renamed-by-prct", "/bin/server", b"server", None),
+        (b"systemd-resolve", None, b"", None),
+    ],
+)
+def test_a_name_that_the_kernel_has_cut(comm, exe, arguments, whole):
+    assert processes.whole_name(comm, exe, arguments) == whole
+
+
+def test_without_commands():
+    pid = os.getpid()
+    found = processes.describe([pid], commands=False)[pid]
+    full = processes.describe([pid])[pid]
+    assert (found.exe, found.command) == (None, None)
+    assert found == full._replace(exe=None, command=None)

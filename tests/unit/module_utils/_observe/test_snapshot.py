@@ -335,7 +335,7 @@ def test_an_owner_that_is_gone_when_it_is_described(in_netns, monkeypatch):
             child = fork_holder()
             real = processes.describe
 
-            def describe(pids):
+            def describe(pids, *rest):
                 if child in set(pids):
                     os.kill(child, signal.SIGKILL)
                     os.waitpid(child, 0)
