@@ -41,9 +41,11 @@ class Ansible(t.Protocol):
     folder: Path
     env: t.Dict[str, str]
 
-    def run(self, command: str, *words: str, **more: str) -> Cost: ...
+    def run(self, command: str, *words: str, **more: str) -> Cost:
+        """Run one of ansible's commands, and say what it cost."""
 
-    def payload(self, module: str, arguments: str) -> str: ...
+    def payload(self, module: str, arguments: str) -> str:
+        """Path of what a target would run."""
 
 
 def facts(controller: Ansible, rounds: int, quick: bool) -> t.Iterator[Row]:
