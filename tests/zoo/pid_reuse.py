@@ -22,7 +22,7 @@ def main() -> None:
     moment, python, payload, programs, port = sys.argv[1:]
     harness.HERE_COPY = Path(programs)
     module = harness.Module.__new__(harness.Module)
-    module.python, module.directory = python, Path(payload)
+    module.python, module.name, module.directory = python, "port_owner", Path(payload)
     holder = harness.Holder([python, programs + "/holders.py", "tcp4"], {"port": int(port)}, None, None)
     innocent: list[subprocess.Popen] = []
 
