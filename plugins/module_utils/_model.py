@@ -38,13 +38,12 @@ LEFTOVER = "leftover"
 KERNEL = "kernel"
 UNKNOWN = "unknown"
 
-# Status of a port, best first; a report shows the worst one.
+# Status of a port, best first: of several that apply, the worst one is told.
 FREE = "free"
 LINGERING = "lingering"
 RESERVED = "reserved"
 HELD = "held"
 HELD_UNKNOWN = "held_unknown"
-STATUS_ORDER = (FREE, LINGERING, RESERVED, HELD, HELD_UNKNOWN)
 
 
 class Socket(t.NamedTuple):

@@ -30,12 +30,16 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Refusal
 
 
-def protected_process(who: str, rule: str) -> Refusal:
-    """A name of the protected list."""
+def protected_process(who: str, rule: str, by_task: bool) -> Refusal:
+    """A name of the protected list.
+
+    :param by_task: the task's own ``protect`` put it there.
+    """
     return Refusal(
         PROTECTED_PROCESS,
-        "%s is protected (%s)" % (who, rule),
-        "if it really has to go, take its name off the list with unprotect, or stop it by hand",
+        "%s is protected (%s%s)" % (who, "protect: " if by_task else "", rule),
+        "if it really has to go, take its name %s, or stop it by hand"
+        % ("out of protect" if by_task else "off the list with unprotect"),
     )
 
 

@@ -107,10 +107,10 @@ def _protected(case: Case) -> t.Optional[Refusal]:
     for process in case.members:
         by_name = matching.protecting(process, case.policy.protect)
         if by_name:
-            return reasons.protected_process(case.who, "protect: %s" % by_name)
+            return reasons.protected_process(case.who, by_name, True)
         by_name = matching.program(process, defaults)
         if by_name and not _login_session(case.snapshot, process):
-            return reasons.protected_process(case.who, by_name)
+            return reasons.protected_process(case.who, by_name, False)
     return None
 
 

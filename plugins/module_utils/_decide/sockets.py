@@ -25,8 +25,6 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Wish,
 )
 
-WILDCARDS = ("0.0.0.0", "::", "*")
-
 
 class Rows(t.NamedTuple):
     """The rows of one wish, sorted by what they mean for it."""

@@ -155,17 +155,18 @@ def _unseen_owners(scan: descriptors.Scan) -> t.List[Blind]:
     root = os.geteuid() == 0
     become = "run the task with become: true"
     hidden = len(scan.refused)
+    several = "1 process" if hidden == 1 else "%d processes" % hidden
     if scan.hidepid:
         text = "/proc hides the processes of other users (mount option hidepid)"
         found.append(Blind("hidepid", text, advice=become))
     if hidden and not root:
-        text = "%d processes of other users can't be looked into as %s"
-        found.append(Blind("not_root", text % (hidden, processes.account(os.geteuid())), hidden, become))
+        text = "%s of other users can't be looked into as %s"
+        found.append(Blind("not_root", text % (several, processes.account(os.geteuid())), hidden, become))
     elif hidden:
         pid, number = min(scan.refused.items())
-        text = "the descriptors of %d processes can't be read even as root, the first is pid %d: %s"
+        text = "the descriptors of %s can't be read even as root, the first is pid %d: %s"
         advice = "look from outside of this sandbox or container, or give it CAP_SYS_PTRACE"
-        found.append(Blind("descriptors_refused", text % (hidden, pid, os.strerror(number)), hidden, advice))
+        found.append(Blind("descriptors_refused", text % (several, pid, os.strerror(number)), hidden, advice))
     if _in_pid_namespace():
         text = "this system sees only the processes of its own PID namespace"
         found.append(Blind("pid_namespace", text, advice="look from the host that it runs on"))
