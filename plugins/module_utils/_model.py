@@ -258,6 +258,9 @@ class Holder(t.NamedTuple):
             return (self.kind, self.container.engine, self.container.id)
         if self.unit is not None:
             return (self.kind, self.unit)
+        if self.kind == CONTAINER:
+            # Relays of an engine that tells of no container are one riddle, not one each.
+            return (self.kind, self.name)
         if self.pids and self.kind != CONNECTION:
             return (self.kind, self.pids[0])
         return (self.kind, self.sockets)
