@@ -129,6 +129,21 @@ def integration(session: nox.Session) -> None:
     _pytest(session, "integration", "-n", "2", "--maxfail=30", *(session.posargs or suites))
 
 
+@nox.session(python="3.12")
+def lab(session: nox.Session) -> None:
+    """Plays over ssh against real systemd hosts; the lab is taken down again unless it was up before."""
+    was_up = (CACHE / "lab" / "lab.json").exists()
+    # 3: this machine can't have one, which the tests judge: skipped with the reason, or with CI=true failed.
+    session.run("scripts/lab/lab", "up", external=True, success_codes=[0, 3])
+    try:
+        _install(session, "units")
+        _install(session, "core-%s" % NEWEST_CORE)
+        _pytest(session, "lab", "-n", "3", *(session.posargs or ["tests/lab"]))
+    finally:
+        if not was_up:
+            session.run("scripts/lab/lab", "down", external=True, success_codes=[0, 3])
+
+
 def _private_home() -> Path:
     """A home directory for ansible-test, so that its environments and its pip stay out of the user's own.
 

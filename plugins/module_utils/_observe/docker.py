@@ -87,20 +87,24 @@ def running(rootless: t.AbstractSet[int]) -> t.Tuple[t.List[Engine], t.List[Blin
     table = engines.unix_table("self")
     found: t.List[Engine] = []
     blind: t.List[Blind] = []
-    pids = [pid for pid in daemons() if _is_ours(pid) is not False or (rootless and _uid(pid) in rootless)]
-    for pid in pids:
-        uid, ours = _uid(pid), _is_ours(pid)
+    here = {pid: _is_ours(pid) for pid in daemons()}
+    pids = [pid for pid, ours in here.items() if ours is not False or (rootless and _uid(pid) in rootless)]
+    taken: t.Set[str] = set()
+    # Those that are certainly here first: what they listen on can't be another one's.
+    for pid in sorted(pids, key=lambda pid: here[pid] is None):
+        uid = _uid(pid)
         if uid is None:
             continue
-        paths = candidates(pid, listening(engines.unix_table(pid) if ours is False else table))
-        if ours is None and not paths:
-            # Another user's, in a namespace that we can't be told of: not this one, where it has no socket.
-            continue
-        engine, problem = _reached(pid, uid, paths, pids)
-        if engine:
-            found.append(engine)
-        else:
-            blind.append(Blind(BLIND, *problem))
+        there = listening(engines.unix_table(pid) if here[pid] is False else table)
+        paths = [path for path in candidates(pid, there) if path not in taken]
+        reached = _reached(pid, uid, paths, pids)
+        if isinstance(reached, Engine):
+            found.append(reached)
+            taken.update(paths)
+        elif here[pid] is not None or (paths and reached.refused):
+            blind.append(Blind(BLIND, reached.text, advice=reached.advice))
+            taken.update(paths)
+        # Else it is another user's, in a namespace that we can't be told of: with no socket of its own here, not in ours.
     if not pids:
         # A hidden process (hidepid) has its sockets in the table: one that only an engine in operation has proves it.
         paths = sorted(listening(table).values())
@@ -161,7 +165,8 @@ def ask(engine: Engine, question: Question, until: float, found: t.List[Containe
         found += _containers(engine, question, until)
         found += _services(engine, question, until)
     except engine_api.EngineSilent as silence:
-        blind.append(Blind(BLIND, *_silent(engine, silence)))
+        text = "%s can't be asked at %s: %s" % (engine.name, engine.endpoint, silence.why)
+        blind.append(Blind(BLIND, text, advice=_WITH_RIGHTS if silence.refused else _look_at(engine.endpoint)))
     except _Refused as refusal:
         text = "%s says: %s" % (engine.name, refusal)
         blind.append(Blind(BLIND, text, advice="look at its log, such as journalctl -u docker"))
@@ -323,33 +328,41 @@ def normal(address: str) -> str:
         return ""
 
 
-def _reached(
-    pid: int, uid: int, paths: t.Sequence[str], daemon_pids: t.Sequence[int]
-) -> t.Tuple[t.Optional[Engine], t.Tuple[str, int, str]]:
-    """The engine at the first of these paths where it is the one that listens; else why not, and what helps."""
+class _Problem(t.NamedTuple):
+    """Why an engine can't be asked, what helps, and whether that is because of who asks."""
+
+    text: str
+    advice: str
+    refused: bool = False
+
+
+def _reached(pid: int, uid: int, paths: t.Sequence[str], daemon_pids: t.Sequence[int]) -> t.Union[Engine, _Problem]:
+    """The engine at the first of these paths where it is the one that listens."""
     engine = Engine(pid, uid, "")
-    text, advice = "%s listens on no Unix socket" % engine.name, "start it with -H unix:///run/docker.sock as well"
-    if paths or not descriptors.inodes_of(pid):
-        text, advice = "%s can't be asked" % engine.name, _WITH_RIGHTS
+    problem = _Problem("%s listens on no Unix socket" % engine.name, "start it with -H unix:///run/docker.sock as well")
+    if not paths and not descriptors.inodes_of(pid):
+        problem = _Problem("%s can't be asked: its sockets can't be seen" % engine.name, _WITH_RIGHTS, True)
     for path in paths:
         # Where it has other mounts than we, its path leads somewhere else here.
         for endpoint in (path, "/proc/%d/root%s" % (pid, path)):
             try:
                 there = engine_api.peer(endpoint, _CONNECT)
             except engine_api.EngineSilent as silence:
-                text = "%s can't be asked at %s: %s" % (engine.name, path, silence.why)
+                if not problem.refused:
+                    text = "%s can't be asked at %s: %s" % (engine.name, path, silence.why)
+                    problem = _Problem(text, _WITH_RIGHTS if silence.refused else _look_at(path), silence.refused)
                 continue
             # systemd has made the socket of an engine that it starts on demand: then it is the one who listens.
             if there.uid == uid and (there.pid == pid or there.pid not in daemon_pids):
-                return engine._replace(endpoint=endpoint), ("", 0, "")
+                return engine._replace(endpoint=endpoint)
             text = "%s can't be asked: at %s another process listens" % (engine.name, path)
-    return None, (text, 1, advice)
+            problem = _Problem(text, "look who took its place: ss -lxp")
+            break
+    return problem
 
 
-def _silent(engine: Engine, silence: engine_api.EngineSilent) -> t.Tuple[str, int, str]:
-    text = "%s can't be asked at %s: %s" % (engine.name, engine.endpoint, silence.why)
-    advice = "look whether it hangs: docker -H unix://%s ps" % engine.endpoint
-    return text, 1, _WITH_RIGHTS if silence.refused else advice
+def _look_at(endpoint: str) -> str:
+    return "look whether it is well: docker -H unix://%s ps" % endpoint
 
 
 def _is_ours(pid: int) -> t.Optional[bool]:

@@ -54,7 +54,7 @@ _CAN_PERSIST = (5, 1)
 _VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})")
 _RESTARTED = ("always", "unless-stopped")
 _STOP_TIMEOUT = 10.0
-_LIST = ("ps", "--all", "--format", "json")
+_LIST = ("ps", "--all", "--pod", "--format", "json")
 # States in which it holds its ports, of podman-ps(1).
 _ALIVE = ("running", "paused", "stopping")
 

@@ -40,6 +40,8 @@ _PROPERTIES = (
 )
 # "[::]:8080 (Stream)", "127.0.0.1:53 (Datagram)"
 _LISTEN = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)(?:%[^\]]*)?\]|(?P<four>[0-9.]+)):(?P<port>\d+) \((?P<kind>\w+)\)")
+_NAME = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\S+')
+_ESCAPED = re.compile(r"\\(.)")
 _SPAN = re.compile(r"([0-9.]+)\s*(us|ms|s|min|h|d|w|month|y)\b")
 _SECONDS = {
     "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "month": 2629800.0,
@@ -89,6 +91,14 @@ def parse_show(text: str) -> t.List[Properties]:
     return blocks
 
 
+def parse_names(text: str) -> t.Tuple[str, ...]:
+    """Understand a list of units: a name with a backslash stands in quotes, and each backslash in it is a double one."""
+    return tuple(
+        _ESCAPED.sub(r"\1", match.group("quoted")) if match.group("quoted") is not None else match.group()
+        for match in _NAME.finditer(text)
+    )
+
+
 def parse_timespan(text: str) -> t.Optional[float]:
     """Understand systemd.time(7)'s spans as systemctl prints them: ``1min 30s``; None for ``infinity`` and nonsense."""
     parts = _SPAN.findall(text)
@@ -118,7 +128,7 @@ def facts_of(properties: Properties, user: t.Optional[int]) -> UnitFacts:
 
     def words(*names: str) -> t.Tuple[str, ...]:
         return tuple(
-            dict.fromkeys(word for name in names for value in properties.get(name, ()) for word in value.split())
+            dict.fromkeys(word for name in names for value in properties.get(name, ()) for word in parse_names(value))
         )
 
     def number(name: str) -> int:
@@ -182,7 +192,7 @@ class _Manager:
         for properties in show(self.user, wanted):
             if properties.get("LoadState", [""])[0] != "not-found":
                 self.known[properties["Id"][0]] = properties
-                for alias in " ".join(properties.get("Names", ())).split():
+                for alias in parse_names(" ".join(properties.get("Names", ()))):
                     self.known.setdefault(alias, properties)
         self._missing.update(name for name in wanted if name not in self.known)
 

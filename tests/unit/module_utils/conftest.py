@@ -176,3 +176,30 @@ def engine_at(unix_server):
 def recorded():
     """A function that reads an answer of a real engine: ``recorded("docker-20.10-web")``."""
     return lambda name: json.loads((ENGINES / (name + ".json")).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def podman_command(tmp_path):
+    """A command that answers as recorded; the function says what: ``podman_command({"ps": text, "inspect *": (text, 125)})``.
+
+    Words are compared as a shell does (globs), the first that fits counts. ``calls()`` of what is returned are the words
+    that it was run with.
+    """
+
+    def make(routes):
+        path, calls = tmp_path / "podman", tmp_path / "calls"
+        lines = ["#!/bin/sh", 'echo "$*" >>%s' % calls, 'case "$*" in']
+        for number, (words, said) in enumerate(routes.items()):
+            text, status = said if isinstance(said, tuple) else (said, 0)
+            answer = tmp_path / ("answer%d" % number)
+            answer.write_text(text, encoding="utf-8")
+            glob = words.replace(" ", "\\ ")
+            if words == "hangs":
+                glob, answer = "*", "/dev/null; exec sleep 30"
+            lines.append("%s) cat %s%s; exit %d;;" % (glob, answer, " >&2" if status else "", status))
+        path.write_text("\n".join(lines + ["esac", "echo 'Error: unknown: '$* >&2; exit 125", ""]), encoding="utf-8")
+        path.chmod(0o755)
+        make.calls = lambda: calls.read_text(encoding="utf-8").splitlines() if calls.exists() else []
+        return (str(path),)
+
+    return make

@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import time
+import traceback
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process
@@ -32,18 +33,21 @@ def process(name, work):
     pid = os.fork()
     if pid == 0:
         try:
+            os.close(reader)
             ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode())
             work(lambda: os.write(writer, b"x"))
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
+    os.close(writer)
     try:
-        assert os.read(reader, 1) == b"x"
+        assert os.read(reader, 1) == b"x", "it has ended"
         yield pid
     finally:
+        os.close(reader)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        os.close(reader)
-        os.close(writer)
 
 
 def listener(path):
@@ -207,8 +211,11 @@ def test_one_that_hangs_does_not_hide_the_other(in_netns, routes, tmp_path, monk
 
 def without_a_socket():
     def work(ready):
-        ready()
-        time.sleep(60)
+        # what a forked child has from us is not its own
+        one.close()
+        with contextlib.closing(socket.socket(socket.AF_INET)):
+            ready()
+            time.sleep(60)
 
     with contextlib.closing(listener("/tmp/docker-%d.sock" % os.getpid())) as one, process("dockerd", work):
         os.unlink(one.getsockname())
@@ -229,7 +236,7 @@ def impostor(directory, routes):
 
         def work(ready):
             os.setuid(65534)
-            serving(path, routes)(ready)
+            silent(path)(ready)
 
         with process("other", work):
             return seen()
