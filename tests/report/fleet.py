@@ -137,7 +137,7 @@ def _small(changed):
                 container={"engine": "docker", "id": "5f2c0e0d7a99", "name": "shop-canary"},
             )
         groups = ("app", "frankfurt" if number < 3 else "dublin")
-        hosts.append(document.Given("app%d" % number, groups=groups, facts=facts(*rows), items=items(PLAN)))
+        hosts.append(document.Given("app%d" % number, groups=groups, facts=facts(*rows), items=items(PLAN[2:])))
     workers = [
         owner("postgres", "postgres", "postgresql@15-main.service", pid, "2026-02-20T06:12:44Z")
         for pid in (700, 731, 732, 733)

@@ -181,10 +181,9 @@ def _host(given: Given, frame: Frame) -> Document:
         entry["listeners"] = plan.rows_of_port_owner(asked, ranges, frame.commands)
     if given.plan_error:
         entry["problems"].append("its plan is not usable: " + (listeners.clean(given.plan_error, 500) or "?"))
-    if frame.facts_asked and given.result is not None and not _has_ports(given.result):
-        why = listeners.clean(given.result.get("msg"), 500)
-        if given.result.get("failed") or given.result.get("unreachable"):
-            entry["problems"].append("port_owner could not judge its plan: %s" % (why or "no reason given"))
+    elif frame.facts_asked and _not_judged(given.result):
+        why = listeners.clean((given.result or {}).get("msg"), 500)
+        entry["problems"].append("port_owner could not judge its plan: %s" % (why or "no reason given"))
     return entry
 
 
@@ -200,9 +199,13 @@ def _status(given: Given, asked: t.Optional[t.Mapping[str, t.Any]], facts: bool)
         return OK, None
     if asked.get("skipped"):
         return NOT_RUN, "the task was skipped: %s" % (asked.get("skip_reason") or "a condition was not met")
-    if asked.get("failed"):
-        return FAILED, said or asked.get("module_stderr") or "no reason given"
-    return FAILED, "its result holds no %s" % ("facts about ports" if facts else "ports")
+    nothing = "its result holds no %s" % ("facts about ports" if facts else "ports")
+    return FAILED, said or asked.get("module_stderr") or nothing
+
+
+def _not_judged(result: t.Optional[t.Mapping[str, t.Any]]) -> bool:
+    """Whether port_owner was asked and had no answer; whatever a task's own failed_when makes of that."""
+    return result is not None and not _has_ports(result) and not result.get("skipped")
 
 
 def _facts(result: t.Any) -> t.Any:

@@ -23,6 +23,11 @@ Key = t.Tuple[int, str, t.Optional[str]]
 
 IN_THE_WAY, REFUSED, UNKNOWN_OWNER, MISSING = "in_the_way", "refused", "unknown_owner", "missing"
 KINDS = (REFUSED, UNKNOWN_OWNER, IN_THE_WAY, MISSING)  # worst first
+_REASONS = {
+    REFUSED: "it is none of those that may be stopped",
+    UNKNOWN_OWNER: "who has it could not be seen",
+    IN_THE_WAY: "it has to go before the deploy",
+}
 
 
 class Item(t.NamedTuple):
@@ -198,10 +203,9 @@ def _of_port(item: Item, port: int, protocol: str, here: t.List[Row], wanted: st
         }
         if item.address:
             conflict["address"] = item.address
-        if kind == REFUSED:
-            conflict["reason"] = "it is none of those that may be stopped"
-        elif kind == UNKNOWN_OWNER:
-            conflict["reason"] = "who has it could not be seen"
+        conflict["reason"] = (
+            _REASONS[kind] if not (kind == IN_THE_WAY and item.owner) else "it is not who should have it"
+        )
         yield conflict
         return
 

@@ -13,7 +13,7 @@ const CHIPS = [
   ['unknown', 'Unknown owner', 'unknown'], ['ephemeral', 'Ephemeral range', 'ephemeral'], ['open', 'Beyond loopback', null],
 ];
 const CLEAR = { query: '', flags: 0, protocol: '', group: '', status: '' };
-const state = { view: 'matrix', ...CLEAR, hosts: 'problems', ports: 'number', compact: false, column: null };
+const state = { view: 'matrix', ...CLEAR, hosts: 'problems', ports: 'problems', compact: false, column: null };
 
 // --- what the head of the page says
 
@@ -31,7 +31,7 @@ function tiles() {
     tile('listeners', number(listeners), listeners === 1 ? 'listener' : 'listeners', count(ports, 'port', 'ports'), toList(0), false),
     conflicts ? tile('conflicts', number(conflicts.total), conflicts.total === 1 ? 'conflict' : 'conflicts', conflicts.missing ? `${number(conflicts.missing)} not there yet` : 'with the plan', () => choose({ ...CLEAR, view: 'conflicts' }), conflicts.total > 0)
       : tile('conflicts', '–', 'no plan', 'nothing to compare', () => choose({ ...CLEAR, view: 'conflicts' }), false),
-    changes ? tile('changes', number(changes.total), changes.total === 1 ? 'change' : 'changes', `+${number(changes.new)}  −${number(changes.gone)}  ≠${number(changes.owner_changed)}`, () => choose({ ...CLEAR, view: 'changes' }), changes.total > 0)
+    changes ? tile('changes', number(changes.total), changes.total === 1 ? 'change' : 'changes', `+${number(changes.new)}  −${number(changes.gone)}  ≠${number(changes.owner_changed)}`, () => choose({ ...CLEAR, view: 'changes' }), false)
       : tile('changes', '–', 'no baseline', 'nothing to compare', () => choose({ ...CLEAR, view: 'changes' }), false),
     tile('unknown', number(unknown), unknown === 1 ? 'unknown owner' : 'unknown owners', '', toList(FLAGS.unknown), unknown > 0),
     tile('ephemeral', number(ephemeral), 'in ephemeral range', '', toList(FLAGS.ephemeral), false),
@@ -165,7 +165,9 @@ function themes() {
 
 function wire() {
   for (const [key, { title }] of Object.entries(VIEWS)) {
-    byId('tabs').append(el('button', { type: 'button', role: 'tab', id: `tab-${key}`, 'aria-controls': 'view', 'data-view': key, text: title, on: { click: () => choose({ view: key }) } }));
+    const rows = report[key] && report[key].length;
+    byId('tabs').append(el('button', { type: 'button', role: 'tab', id: `tab-${key}`, 'aria-controls': 'view', 'data-view': key, on: { click: () => choose({ view: key }) } },
+      title, rows && key !== 'hosts' ? el('span', { class: 'tab-count', text: number(rows) }) : null));
   }
   byId('tabs').addEventListener('keydown', (event) => {
     const keys = Object.keys(VIEWS);

@@ -14,7 +14,7 @@ const STATES = [
   { key: 'owner_changed', symbol: '≠', word: 'another owner than before' },
   { key: 'new', symbol: '+', word: 'new' },
   { key: 'gone', symbol: '−', word: 'gone' },
-  { key: 'addresses_changed', symbol: '↔', word: 'other addresses than before' },
+  { key: 'addresses_changed', symbol: '⇄', word: 'other addresses than before' },
   { key: 'unknown', symbol: '?', word: 'owner not known' },
   { key: 'missing', symbol: '○', word: 'planned, nobody there yet' },
   { key: 'planned', symbol: '✓', word: 'as planned' },
@@ -42,6 +42,7 @@ const isHidden = (row) => row.owner_status !== 'known' && !NOBODYS.includes(row.
 const isLocal = (row) => /^127\.|^::1$/.test(row.address);
 const ownerOf = (row) => row.name || (row.owner_status === 'none' ? 'nobody' : row.owner_status === 'kernel' ? 'kernel' : 'unknown');
 const containerOf = (row) => (row.container ? row.container.name || (row.container.id || '').slice(0, 12) || row.container.engine || '' : '');
+const ownersOf = (cell) => [...new Set(cell.rows.map(ownerOf))];
 const placeOf = (row) => row.service || containerOf(row);
 const addressOf = (row) => (row.address.includes(':') ? `[${row.address}]` : row.address) + (row.interface ? `%${row.interface}` : '');
 const portLabel = (one) => `${one.port}${one.last ? `-${one.last}` : ''}${one.protocol ? `/${one.protocol}` : ''}`;
@@ -72,12 +73,13 @@ function buildModel(report) {
   for (const [list, name] of [[report.conflicts, 'conflicts'], [report.changes, 'changes']]) {
     for (const one of list) {
       const host = byName.get(one.host);
-      if (!host) continue;
+      if (!host || !STATE.has(one.kind)) continue;
       host[name].push(one);
       // One of both protocols that nobody is on has its place beside tcp.
       const cell = cellAt(host, one.port, one.protocol || 'tcp');
       cell[name].push(one);
-      if (one.kind !== 'missing') cell.port.problems += 1;
+      // one conflict weighs more than any number of changes; what comes and goes in the ephemeral range weighs nothing
+      if (one.kind !== 'missing' && !one.ephemeral) cell.port.problems += name === 'conflicts' ? 1e6 : 1;
     }
   }
   addPlans(model);
@@ -110,22 +112,34 @@ function wishOf(model, host, port, protocol) {
 function finishCell(model, cell) {
   const { host, port } = cell;
   cell.wish = wishOf(model, host, port.port, port.protocol);
-  const states = [...cell.conflicts.map((one) => one.kind), ...cell.changes.map((one) => one.kind)];
+  const states = [];
+  for (const one of cell.conflicts) states.push(one.kind);
+  for (const one of cell.changes) states.push(one.kind);
   if (cell.rows.some(isHidden)) states.push('unknown');
   if (cell.rows.length && cell.wish && !cell.conflicts.length) states.push('planned');
   if (cell.rows.some((row) => row.ephemeral)) states.push('ephemeral');
   if (cell.rows.length) states.push('held');
-  cell.states = [...new Set(states)].filter((key) => STATE.has(key)).sort((one, other) => STATE.get(one).rank - STATE.get(other).rank);
-  cell.owners = [...new Set(cell.rows.map(ownerOf))];
+  cell.states = states.length > 1 ? [...new Set(states)].sort((one, other) => STATE.get(one).rank - STATE.get(other).rank) : states;
   let flags = 0;
   for (const one of cell.conflicts) flags |= one.kind === 'missing' ? FLAGS.missing : FLAGS.conflict;
   if (cell.changes.length) flags |= FLAGS.change;
   for (const row of cell.rows.length ? cell.rows : [null]) {
     const own = row === null ? 0 : (isHidden(row) ? FLAGS.unknown : 0) | (row.ephemeral ? FLAGS.ephemeral : 0) | (isLocal(row) ? 0 : FLAGS.open);
-    const item = { host, cell, row, flags: flags | own, text: '' };
-    item.text = searchText(item);
+    const item = new Item(host, cell, row, flags | own);
     cell.items.push(item);
     model.items.push(item);
+  }
+}
+
+class Item {
+  constructor(host, cell, row, flags) {
+    Object.assign(this, { host, cell, row, flags, words: null });
+  }
+
+  // Made at the first search, not while the page opens.
+  get text() {
+    if (this.words === null) this.words = searchText(this);
+    return this.words;
   }
 }
 

@@ -20,9 +20,10 @@ function ordered(rows, column, down) {
 }
 
 function textCell(cell, text, className) {
-  cell.textContent = visible(text);
-  cell.title = cell.textContent;
+  const words = el('span', { class: 'words', text });
+  if (words.textContent) cell.title = words.textContent;
   if (className) cell.classList.add(className);
+  cell.append(words);
 }
 
 function stateCell(cell, key, text) {
@@ -66,7 +67,7 @@ const byNumber = (one, other) => one.port - other.port || compareText(one.protoc
 const PORT_ORDERS = {
   number: byNumber,
   hosts: (one, other) => other.hosts - one.hosts || byNumber(one, other),
-  problems: (one, other) => other.problems - one.problems || Number(other.planned) - Number(one.planned) || byNumber(one, other),
+  problems: (one, other) => other.problems - one.problems || Number(other.planned) - Number(one.planned) || other.hosts - one.hosts || byNumber(one, other),
 };
 
 function matrixSource(model, filter, options, actions) {
@@ -83,7 +84,7 @@ function matrixSource(model, filter, options, actions) {
   };
   hosts.sort(HOST_ORDERS[options.hosts]);
   const by = sorted && ports.find((port) => port.key === sorted.key);
-  const list = by ? ordered(hosts, { value: (host) => (cellAt(host, by) ? cellAt(host, by).owners.join(' ') : '') }, sorted.down) : hosts;
+  const list = by ? ordered(hosts, { value: (host) => (cellAt(host, by) ? ownersOf(cellAt(host, by)).join(' ') : '') }, sorted.down) : hosts;
   const width = options.compact ? 46 : 112;
   const columns = [{ key: 'host', title: 'Host', sub: count(list.length, 'host', 'hosts'), width: 200 }];
   for (const port of ports) {
@@ -122,11 +123,12 @@ function fillHost(cell, host) {
 function fillPort(cell, found, compact) {
   const [worst, ...others] = found.states;
   if (!worst) return;
-  const more = others.find((key) => !['held', 'planned', 'ephemeral'].includes(key)) || (worst === 'ephemeral' || worst === 'held' ? null : others.find((key) => key === 'ephemeral'));
-  const owners = found.owners.length ? `${found.owners[0]}${found.owners.length > 1 ? ` +${found.owners.length - 1}` : ''}` : '';
+  const more = others.find((key) => !['held', 'planned'].includes(key) && !(key === 'unknown' && worst === 'unknown_owner'));
+  const names = ownersOf(found);
+  const owners = names.length ? `${names[0]}${names.length > 1 ? ` +${names.length - 1}` : ''}` : '';
   const words = owners || { gone: 'gone', missing: 'nobody yet' }[worst] || (found.conflicts[0] ? found.conflicts[0].found[0] : '') || '';
   cell.classList.add(`state-${worst}`, 'held');
-  cell.title = visible(`${found.port.key}: ${[...found.owners, ...found.states.map((key) => STATE.get(key).word)].join(', ')}`);
+  cell.title = visible(`${found.port.key}: ${[...names, ...found.states.map((key) => STATE.get(key).word)].join(', ')}`);
   cell.append(el('span', { class: 'symbol', 'aria-hidden': 'true', text: STATE.get(worst).symbol + (more ? STATE.get(more).symbol : '') }));
   cell.append(el('span', { class: compact ? 'sr' : 'words', text: words }));
   cell.append(el('span', { class: 'sr', text: `, ${found.states.map((key) => STATE.get(key).word).join(', ')}` }));
@@ -134,12 +136,14 @@ function fillPort(cell, found, compact) {
 
 // --- tables
 
+const rankOfKind = (one) => (STATE.has(one.kind) ? STATE.get(one.kind).rank : STATES.length);
+
 const worstOf = (item) => item.cell.states.find((key) => key !== 'unknown' || !item.row || isHidden(item.row)) || 'held';
 const LISTENER_COLUMNS = (model) => [
   { key: 'host', title: 'Host', width: 170, value: (item) => item.host.name },
   { key: 'port', title: 'Port', width: 92, value: (item) => item.row.port, fill: (cell, item) => textCell(cell, `${item.row.port}/${item.row.protocol}`, 'number') },
   { key: 'owner', title: 'Owner', width: 170, value: (item) => (isHidden(item.row) ? '' : ownerOf(item.row)), fill: (cell, item) => stateCell(cell, worstOf(item), ownerOf(item.row) + (item.row.owners ? ` +${item.row.owners.length - 1}` : '')) },
-  { key: 'user', title: 'User', width: 110, value: (item) => item.row.user || '' },
+  { key: 'user', title: 'User', width: 130, value: (item) => item.row.user || '' },
   { key: 'service', title: 'Service or container', width: 210, value: (item) => placeOf(item.row) },
   { key: 'address', title: 'Address', width: 150, value: (item) => addressOf(item.row) },
   { key: 'pid', title: 'Pid', width: 84, value: (item) => item.row.pid ?? '', className: 'number' },
@@ -149,15 +153,15 @@ const LISTENER_COLUMNS = (model) => [
 const CONFLICT_COLUMNS = [
   { key: 'host', title: 'Host', width: 170, value: (one) => one.host },
   { key: 'port', title: 'Port', width: 120, value: (one) => one.port, fill: (cell, one) => textCell(cell, portLabel(one), 'number') },
-  { key: 'kind', title: 'Conflict', width: 180, value: (one) => STATE.get(one.kind)?.rank ?? 99, fill: (cell, one) => stateCell(cell, one.kind, CONFLICT_WORDS[one.kind]) },
+  { key: 'kind', title: 'Conflict', width: 180, value: rankOfKind, fill: (cell, one) => stateCell(cell, one.kind, CONFLICT_WORDS[one.kind]) },
   { key: 'found', title: 'Found', width: 250, value: (one) => one.found.join(', ') },
-  { key: 'wanted', title: 'Wanted', width: 220, value: (one) => one.wanted || '' },
-  { key: 'reason', title: 'Reason', width: 380, value: (one) => one.reason || '' },
+  { key: 'wanted', title: 'Wanted', width: 300, value: (one) => one.wanted || '' },
+  { key: 'reason', title: 'Reason', width: 320, value: (one) => one.reason || '' },
 ];
 const CHANGE_COLUMNS = [
   { key: 'host', title: 'Host', width: 170, value: (one) => one.host },
   { key: 'port', title: 'Port', width: 100, value: (one) => one.port, fill: (cell, one) => textCell(cell, portLabel(one), 'number') },
-  { key: 'kind', title: 'Change', width: 180, value: (one) => STATE.get(one.kind)?.rank ?? 99, fill: (cell, one) => stateCell(cell, one.kind, CHANGE_WORDS[one.kind]) },
+  { key: 'kind', title: 'Change', width: 180, value: rankOfKind, fill: (cell, one) => stateCell(cell, one.kind, CHANGE_WORDS[one.kind]) },
   { key: 'before', title: 'Before', width: 280, value: (one) => one.before.join(', ') },
   { key: 'after', title: 'Now', width: 280, value: (one) => one.after.join(', ') },
   { key: 'addresses', title: 'Addresses now', width: 220, value: (one) => one.addresses_after.join(', ') },
@@ -173,11 +177,12 @@ const HOST_COLUMNS = [
   { key: 'message', title: 'Message', width: 480, value: (host) => [host.entry.message, ...host.entry.problems].filter(Boolean).join('; ') },
 ];
 
-// Conflicts and changes are shown when one of the items of their cell is.
+// Conflicts and changes are shown, worst first, when one of the items of their cell is.
 function listSource(label, columns, name, model, filter, actions) {
   const cells = new Map();
   for (const host of model.hosts) for (const cell of host.cells.values()) for (const one of cell[name]) cells.set(one, cell);
   const rows = model.report[name].filter((one) => cells.has(one) && (!filter || cells.get(one).items.some(filter)));
+  if (!actions.sorted) rows.sort((one, other) => rankOfKind(one) - rankOfKind(other));
   return tableSource(label, columns, rows, { ...actions, open: (one) => actions.openCell(cells.get(one)) });
 }
 
