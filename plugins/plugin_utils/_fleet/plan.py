@@ -213,10 +213,8 @@ def _of_port(item: Item, port: int, protocol: str, here: t.List[Row], wanted: st
 def _kind(item: Item, row: Row) -> t.Optional[str]:
     """What one listener means for the wish; None when it may stay."""
     stays = (item.owner or ()) + (item.keep or ())
-    if "*" in stays and not item.user:
-        return None
-    if row["owner_status"] == "not_asked" or listeners.is_hidden(row):
-        return UNKNOWN_OWNER
+    if listeners.is_hidden(row):
+        return None if "*" in stays and not item.user else UNKNOWN_OWNER
     if "exe" not in row and any("/" in pattern for pattern in stays + (item.stop_only or ())):
         return UNKNOWN_OWNER  # its executable is asked for, and these facts don't have it
     named = item.stop_only is not None and _is_one_of(row, tuple(one for one in item.stop_only if one != "*"))
