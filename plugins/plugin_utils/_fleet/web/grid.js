@@ -26,11 +26,17 @@ class Grid {
     this.element.addEventListener('keydown', (event) => this.key(event));
     this.element.addEventListener('click', (event) => this.click(event));
     this.element.addEventListener('focus', () => this.mark());
+    // What a cell says to those who listen is what it says to those who point at it.
+    this.element.addEventListener('mouseover', ({ target }) => {
+      const cell = target.closest('[aria-label].cell');
+      if (cell) cell.title = cell.getAttribute('aria-label');
+    });
     new ResizeObserver(() => this.later()).observe(this.element);
   }
 
   show(source, keepPlace = false) {
     this.source = source;
+    this.kept = null;
     this.lefts = [0];
     for (const column of source.columns) this.lefts.push(this.lefts[this.lefts.length - 1] + column.width);
     const width = this.lefts[this.lefts.length - 1];
@@ -77,31 +83,47 @@ class Grid {
     const last = Math.min(source.rows, Math.ceil((scrollTop + clientHeight) / source.rowHeight) + OVERSCAN);
     const columns = this.span();
     this.head.replaceChildren(this.row(0, columns, (cell, column) => this.fillHead(cell, column)));
-    const rows = [];
+    // Rows that stay in view while the columns do are taken as they are.
+    const before = this.kept && this.kept.columns === columns.join() ? this.kept.rows : new Map();
+    this.kept = { columns: columns.join(), rows: new Map() };
     for (let row = first; row < last; row += 1) {
-      const spanning = source.span ? source.span(row) : null;
-      const element = this.row(row + 1, spanning === null ? columns : [1, 1], (cell, column) => source.fill(cell, row, column));
-      element.style.top = `${row * source.rowHeight}px`;
-      element.style.height = `${source.rowHeight}px`;
-      if (spanning !== null && source.columns.length > 1) element.append(this.spanning(row, spanning));
-      rows.push(element);
+      this.kept.rows.set(row, before.get(row) || this.line(row, columns));
     }
-    this.body.replaceChildren(...rows);
+    this.body.replaceChildren(...this.kept.rows.values());
     this.mark();
+  }
+
+  line(row, columns) {
+    const { source } = this;
+    const spanning = source.span ? source.span(row) : null;
+    const element = this.row(row + 1, spanning === null ? columns : [1, 1], (cell, column) => source.fill(cell, row, column));
+    element.style.top = `${row * source.rowHeight}px`;
+    element.style.height = `${source.rowHeight}px`;
+    if (spanning !== null && source.columns.length > 1) element.append(this.spanning(row, spanning));
+    return element;
   }
 
   row(index, [first, last], fill) {
     const element = el('div', { class: 'grid-row', role: 'row', 'aria-rowindex': index + 1 });
     for (let column = 0; column < last; column = column === 0 ? first : column + 1) {
-      const role = index === 0 ? 'columnheader' : column === 0 ? 'rowheader' : 'gridcell';
-      const cell = el('div', { role, id: `${this.id}-${index}-${column}`, 'aria-colindex': column + 1 });
-      cell.className = column === 0 ? 'cell first' : 'cell';
-      cell.style.width = `${this.source.columns[column].width}px`;
-      if (column > 0) cell.style.left = `${this.lefts[column]}px`;
+      // Most places of a matrix are empty: they have an element only while they are the active one.
+      if (index > 0 && this.source.empty?.(index - 1, column)) continue;
+      const cell = this.place(index, column);
       fill(cell, column);
       element.append(cell);
     }
     return element;
+  }
+
+  place(index, column) {
+    const cell = document.createElement('div');
+    cell.setAttribute('role', index === 0 ? 'columnheader' : column === 0 ? 'rowheader' : 'gridcell');
+    cell.id = `${this.id}-${index}-${column}`;
+    cell.setAttribute('aria-colindex', column + 1);
+    cell.className = column === 0 ? 'cell first' : 'cell';
+    cell.style.width = `${this.source.columns[column].width}px`;
+    if (column > 0) cell.style.left = `${this.lefts[column]}px`;
+    return cell;
   }
 
   spanning(row, text) {
@@ -128,17 +150,33 @@ class Grid {
   // --- the active cell
 
   mark() {
-    this.element.querySelector('.active')?.classList.remove('active');
+    const old = this.element.querySelector('.active');
+    if (old) {
+      old.classList.remove('active');
+      if (old.classList.contains('nobody')) old.remove();
+    }
     const { row } = this.active;
     const spanning = row > 0 && this.source.span && this.source.span(row - 1) !== null;
     const column = spanning ? Math.min(this.active.column, 1) : this.active.column;
-    const cell = byId(`${this.id}-${row}-${column}`);
+    const cell = byId(`${this.id}-${row}-${column}`) || this.emptyPlace(row, column);
     if (!cell) {
       this.element.removeAttribute('aria-activedescendant');
       return;
     }
     cell.classList.add('active');
     this.element.setAttribute('aria-activedescendant', cell.id);
+  }
+
+  // The element of an empty place, made because it is the active one; null where its row or column is out of view.
+  emptyPlace(row, column) {
+    const line = row > 0 && this.kept && this.kept.rows.get(row - 1);
+    const [first, last] = this.span();
+    if (!line || column < first || column >= last || !this.source.empty?.(row - 1, column)) return null;
+    const cell = this.place(row, column);
+    cell.classList.add('nobody');
+    cell.append(el('span', { class: 'sr', text: 'nobody' }));
+    line.append(cell);
+    return cell;
   }
 
   go(row, column) {

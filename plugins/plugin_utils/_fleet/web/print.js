@@ -28,7 +28,8 @@ function printedPart(title, columns, rows) {
 
 function printedPage(model, filter) {
   const passes = (item) => !filter || filter(item);
-  const inCell = (name) => model.hosts.flatMap((host) => [...host.cells.values()].filter((cell) => cell.items.some(passes)).flatMap((cell) => cell[name]));
+  const inCell = (name) => model.hosts.flatMap((host) => [...host.cells.values()].filter((cell) => cell.items.some(passes)).flatMap((cell) => cell[name]))
+    .sort((one, other) => rankOfKind(one) - rankOfKind(other));
   const unseen = model.hosts.filter((host) => host.entry.status !== 'ok' || host.entry.problems.length).sort(byProblems);
   return [
     ...printedPart('Hosts that were not seen, or not whole', HOST_COLUMNS.filter(({ key }) => ['host', 'status', 'message'].includes(key)), unseen),

@@ -95,11 +95,10 @@ function matrixSource(model, filter, options, actions) {
     label: `Matrix of ${count(list.length, 'host', 'hosts')} and ${count(ports.length, 'port', 'ports')}`,
     columns, rows: list.length, rowHeight: ROW, sorted, sortBy: actions.sortBy, list,
     span: (row) => (list[row].entry.status === 'ok' ? null : `${STATUS[list[row].entry.status] || '?'}: ${list[row].entry.message || 'no reason given'}`),
+    empty: (row, column) => column > 0 && !cellAt(list[row], ports[column - 1]),
     fill: (cell, row, column) => {
-      const host = list[row];
-      if (column === 0) return fillHost(cell, host);
-      const found = cellAt(host, ports[column - 1]);
-      return found ? fillPort(cell, found, options.compact) : undefined;
+      if (column === 0) fillHost(cell, list[row]);
+      else fillPort(cell, cellAt(list[row], ports[column - 1]), options.compact);
     },
     open: (row, column) => {
       const found = column > 0 && list[row].entry.status === 'ok' ? cellAt(list[row], ports[column - 1]) : null;
@@ -127,11 +126,10 @@ function fillPort(cell, found, compact) {
   const names = ownersOf(found);
   const owners = names.length ? `${names[0]}${names.length > 1 ? ` +${names.length - 1}` : ''}` : '';
   const words = owners || { gone: 'gone', missing: 'nobody yet' }[worst] || (found.conflicts[0] ? found.conflicts[0].found[0] : '') || '';
-  cell.classList.add(`state-${worst}`, 'held');
-  cell.title = visible(`${found.port.key}: ${[...names, ...found.states.map((key) => STATE.get(key).word)].join(', ')}`);
-  cell.append(el('span', { class: 'symbol', 'aria-hidden': 'true', text: STATE.get(worst).symbol + (more ? STATE.get(more).symbol : '') }));
-  cell.append(el('span', { class: compact ? 'sr' : 'words', text: words }));
-  cell.append(el('span', { class: 'sr', text: `, ${found.states.map((key) => STATE.get(key).word).join(', ')}` }));
+  cell.className += ` state-${worst} held`;
+  cell.setAttribute('aria-label', visible([...names.length ? names : [words], ...found.states.map((key) => STATE.get(key).word)].join(', ')));
+  cell.append(el('span', { class: 'symbol', text: STATE.get(worst).symbol + (more ? STATE.get(more).symbol : '') }));
+  if (!compact) cell.append(el('span', { class: 'words', text: words }));
 }
 
 // --- tables
