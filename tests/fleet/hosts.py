@@ -14,8 +14,10 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import typing as t
 from pathlib import Path
@@ -45,9 +47,11 @@ class Host(t.NamedTuple):
     name: str
     variables: t.Dict[str, t.Any]
 
-    def ssh(self) -> t.List[str]:
+    def ssh(self, folder: str) -> t.List[str]:
+        """:param folder: where the sockets of connections are that stay open for a while."""
         words = ["ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]
         words += ["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+        words += ["-o", "ControlMaster=auto", "-o", "ControlPersist=60s", "-o", "ControlPath=%s/%%C" % folder]
         for option, variable in (("-p", "ansible_port"), ("-i", "ansible_ssh_private_key_file")):
             if variable in self.variables:
                 words += [option, str(self.variables[variable])]
@@ -62,10 +66,11 @@ class Fleet:
         """:param controller: the words that run a command at the place from which the hosts are reached."""
         self.hosts = {host.name: host for host in hosts}
         self.controller = list(controller)
+        self._sockets = tempfile.mkdtemp(prefix="fleet-ssh-")
 
     def run(self, name: str, command: str, given: str = "") -> str:
         """Run a shell command on a host, with something to read, and give what it printed."""
-        words = [*self.controller, *self.hosts[name].ssh(), command]
+        words = [*self.controller, *self.hosts[name].ssh(self._sockets), command]
         done = subprocess.run(words, input=given, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
             raise RuntimeError("%s: %s: %s" % (name, command, done.stderr))
@@ -82,7 +87,11 @@ class Fleet:
         return {host.name: dict(host.variables) for host in self.hosts.values()}
 
     def close(self) -> None:
-        """Nothing to take down: the hosts are not ours."""
+        """End the connections. The hosts are not ours to take down."""
+        for host in self.hosts.values():
+            words = [*self.controller, *host.ssh(self._sockets), "-O", "exit"]
+            subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        shutil.rmtree(self._sockets, ignore_errors=True)
 
 
 def named_fleet(inventory: str, ansible_inventory: str) -> Fleet:
@@ -169,6 +178,7 @@ class NamespaceFleet(Fleet):
 
     def close(self) -> None:
         """End what lives in the namespaces, all of it started through us, and take them down."""
+        shutil.rmtree(self._sockets, ignore_errors=True)
         inhabitants = [pid for name in self._made for pid in self._inhabitants(name)]
         for pid in inhabitants:
             with contextlib.suppress(ProcessLookupError):

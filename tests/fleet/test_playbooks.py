@@ -62,6 +62,7 @@ def test_check(busy):
     assert busy.alive("web1", busy.pid)
 
 
+@pytest.mark.newest
 def test_check_of_a_part(busy):
     """What is outside of --limit was not seen, and is not called clean."""
     run = busy.play(CHECK, "--limit", "web3")
@@ -114,6 +115,7 @@ def test_report_of_a_fleet_that_is_well(site):
     assert found[1:4] == ["8080/tcp", "nginx", "root"]
 
 
+@pytest.mark.newest
 def test_report_beside_a_baseline(site):
     site.plan([])
     site.hold("web1", 8080)
@@ -130,6 +132,7 @@ def test_report_beside_a_baseline(site):
     assert statuses(site, "deep/second") == dict.fromkeys(site.names, "ok")
 
 
+@pytest.mark.newest
 def test_report_in_check_mode_writes_nothing(site):
     run = site.play(REPORT, "--check", "--limit", "web1")
     assert run.returncode == 0, run.text
@@ -137,6 +140,7 @@ def test_report_in_check_mode_writes_nothing(site):
     assert not (site.folder / "port-report").exists()
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("commands", [False, True])
 def test_command_lines_only_when_asked_for(site, commands):
     site.hold("web1", 8080)

@@ -114,6 +114,7 @@ def test_verify(site):
     assert skipped.recap("web2")["skipped"] == 1
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("keep", [True, False])
 def test_whether_the_owner_may_stay(site, keep):
     pid = site.hold("web1", 8443, name="nginx")
@@ -123,6 +124,7 @@ def test_whether_the_owner_may_stay(site, keep):
     assert site.alive("web1", pid) is keep
 
 
+@pytest.mark.newest
 def test_options_reach_the_module(site):
     """One that is seen in each direction: protect and unprotect, and a grace period that is waited for."""
     vault, engine = site.hold("web1", 8080, name="vault"), site.hold("web2", 8080, name="containerd")
@@ -138,6 +140,7 @@ def test_options_reach_the_module(site):
     assert site.alive("web1", vault)
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize(
     ("words", "lives"),
     [
@@ -177,6 +180,7 @@ def test_tags(site, words, lives):
     assert ("deployed" in run.text) is (words[0] == "--skip-tags" or "deploy" in words)
 
 
+@pytest.mark.newest
 def test_no_plan_is_nothing_to_do(site):
     pid = site.hold("web1", 8080)
     site.plan(None, "web2")

@@ -78,8 +78,8 @@ def test_too_many_failures_end_the_roll_out(shop, share, later):
     run = shop.play(ROLLING, ports_deploy_role="shop", shop_version=2, ports_max_fail_percentage=share)
     assert run.returncode == 2
     assert versions(shop, "web3", "db1") == dict.fromkeys(("web3", "db1"), later), run.text
-    assert run.counts("web3") == "none" if share == 30 else run.counts("web3") != "none"
-    sentence = "2 of 4 hosts have failed (web1, web2), more than ports_max_fail_percentage (30 %) allows"
+    assert (run.counts("db1") == "none") is (share == 30)
+    sentence = "this host was not touched, the roll-out has ended: 2 of 4 hosts have failed (web1, web2; "
     assert (sentence in run.text) is (share == 30)
 
 
@@ -95,7 +95,7 @@ def test_a_host_that_is_not_reached_stops_by_itself_only(shop):
 
 @pytest.mark.parametrize("serial", [1, 2])
 def test_a_host_that_is_lost_in_the_middle_ends_the_roll_out(shop, serial):
-    """It stands somewhere between two versions, and nobody knows where."""
+    """It stands somewhere between two versions, and nobody knows where. Those of its batch are not left there too."""
     shop.write(
         "roles/half/tasks/main.yml",
         """\
@@ -112,6 +112,8 @@ def test_a_host_that_is_lost_in_the_middle_ends_the_roll_out(shop, serial):
     assert run.returncode in (2, 4)
     assert run.recap("web1")["unreachable"] == 1, run.text
     assert versions(shop, "web3", "db1") == dict.fromkeys(("web3", "db1"), "version 1"), run.text
+    assert versions(shop, "web2") == {"web2": "version %d" % serial}
+    assert ("and 1 were lost in the middle of a deploy (web1)" in run.text) is (serial == 2)
 
 
 def test_a_deploy_that_fails_and_one_that_proves_false(shop):
@@ -149,6 +151,7 @@ def test_without_a_role_nothing_is_touched(shop):
     run = shop.play(ROLLING)
     assert run.returncode == 2
     assert "ports_deploy_role is not set: name the role that deploys" in run.text
+    assert [run.recap(name).get("failed") for name in shop.names] == [1, None, None, None], "said once"
     assert versions(shop) == dict.fromkeys(shop.names, "version 1")
 
 
@@ -162,19 +165,22 @@ def examples():
 
 
 @pytest.mark.parametrize(
-    ("name", "serial", "deployed"),
+    ("name", "serial", "share", "deployed"),
     [
-        ("Deploy in batches", 1, []),  # web1 fails: with one host a batch, that is all of the batch
-        ("Deploy in batches", 2, ["web2", "web3", "db1"]),
-        ("Deploy one by one", 1, ["web2", "web3", "db1"]),
+        ("Deploy in batches", 1, 50, []),  # web1 fails: with one host a batch, that is all of the batch
+        ("Deploy in batches", 2, 50, ["web2", "web3", "db1"]),
+        ("Deploy in batches", 2, 0, []),  # web2 stops where it is
+        ("Deploy one by one", 1, None, ["web2", "web3", "db1"]),
     ],
 )
-def test_the_playbooks_of_the_guide(shop, name, serial, deployed):
+def test_the_playbooks_of_the_guide(shop, name, serial, share, deployed):
     replace_by_protected(shop, "web1")
     text = re.sub(r"^( +serial:) .*", r"\g<1> %d" % serial, examples()[name], flags=re.MULTILINE)
-    text = text.replace("hosts: web", "hosts: all")
-    run = shop.play(shop.write("guide.yml", text), shop_version=2)
+    text = re.sub(r"^( +max_fail_percentage:) .*", r"\g<1> %s" % share, text, flags=re.MULTILINE)
+    run = shop.play(shop.write("guide.yml", text.replace("hosts: web", "hosts: all")), shop_version=2)
     assert run.returncode == 2
-    found = versions(shop, "web2", "web3", "db1")
+    lives = {host: bool(shop.pids(host, shop.hosts[host]["shop_folder"] + "/shopd")) for host in shop.names[1:]}
+    found = versions(shop, *(host for host in lives if lives[host]))
     assert [host for host in found if found[host] == "version 2"] == deployed, run.text
-    assert failed(shop, run) == ["web1"]
+    assert run.recap("web1")["failed"] == 1
+    assert lives["web2"] is (serial == 1 or share == 50), "cleared, and never deployed"
