@@ -27,14 +27,13 @@ test: .venv/ready ## everything that has to pass before a change goes in
 	@status=0; \
 	$(PARALLEL) nox-units-3.8 nox-style nox-sanity-2.16 nox-sanity-2.21 nox-units-3.13 nox-lint nox-ansible-lint \
 		nox-docs-check nox-build-import-check nox-license-check nox-extra-checks nox-changelog || status=1; \
-	$(NOX) -s target-2.16 target-2.21 integration || status=1; \
-	$(NOX) -s lab || status=1; \
+	$(NOX) -s target-2.16 target-2.21 integration fleet-2.16 fleet-2.21 lab || status=1; \
 	exit $$status
 
 .PHONY: test-matrix
 test-matrix: test ## the same, and sanity and integration with every ansible-core from 2.16 on
 	@$(PARALLEL) nox-sanity-2.17 nox-sanity-2.18 nox-sanity-2.19 nox-sanity-2.20
-	@$(NOX) -s target-2.17 target-2.18 target-2.19 target-2.20
+	@$(NOX) -s target-2.17 target-2.18 target-2.19 target-2.20 fleet-2.17 fleet-2.18 fleet-2.19 fleet-2.20
 
 .PHONY: lab
 lab: ## bring up the lab: systemd hosts with sshd and engines, reached over ssh (root)

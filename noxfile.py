@@ -211,6 +211,16 @@ def _core_session(core: str) -> None:
 
     target.__doc__ = "ansible-test integration with ansible-core %s, on this machine." % core
 
+    @nox.session(name="fleet-%s" % core, python=CORES[core])
+    def fleet(session: nox.Session) -> None:
+        session.run("scripts/install-oracles", external=True)
+        _install(session, "units")
+        _install(session, "core-%s" % core)
+        some = [] if core == NEWEST_CORE else ["-m", "not newest"]
+        _pytest(session, "fleet-%s" % core, "-n", "2", *some, *(session.posargs or ["tests/fleet"]))
+
+    fleet.__doc__ = "The role and the playbooks on several hosts over ssh, installed, with ansible-core %s." % core
+
 
 for _core in CORES:
     _core_session(_core)

@@ -39,7 +39,9 @@ _PROPERTIES = (
     "RefuseManualStop,ControlGroup"
 )
 # "[::]:8080 (Stream)", "127.0.0.1:53 (Datagram)"
-_LISTEN = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)(?:%[^\]]*)?\]|(?P<four>[0-9.]+)):(?P<port>\d+) \((?P<kind>\w+)\)")
+_LISTEN = re.compile(
+    r"(?<!\S)(?:\[(?P<six>[0-9a-fA-F:.]+)(?:%[^\]]*)?\]|(?P<four>[0-9]+(?:\.[0-9]+){3})):(?P<port>\d+) \((?P<kind>\w+)\)"
+)
 _NAME = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\S+')
 _ESCAPED = re.compile(r"\\(.)")
 _SPAN = re.compile(r"([0-9.]+)\s*(us|ms|s|min|h|d|w|month|y)\b")
@@ -86,7 +88,7 @@ def parse_show(text: str) -> t.List[Properties]:
             name, equals, value = line.partition("=")
             if equals:
                 properties.setdefault(name.strip(), []).append(value)
-        if properties.get("Id"):
+        if properties.get("Id", [""])[0]:
             blocks.append(properties)
     return blocks
 
@@ -127,8 +129,9 @@ def facts_of(properties: Properties, user: t.Optional[int]) -> UnitFacts:
         return properties.get(name, [""])[0].strip()
 
     def words(*names: str) -> t.Tuple[str, ...]:
+        # systemd keeps no order
         return tuple(
-            dict.fromkeys(word for name in names for value in properties.get(name, ()) for word in parse_names(value))
+            sorted({word for name in names for value in properties.get(name, ()) for word in parse_names(value)})
         )
 
     def number(name: str) -> int:
