@@ -129,6 +129,29 @@ def integration(session: nox.Session) -> None:
     _pytest(session, "integration", "-n", "2", "--maxfail=30", *(session.posargs or suites))
 
 
+def _core_package(session: nox.Session, core: str) -> Path:
+    """The ``bin`` of an ansible-core beside the session's own, for tests that ask each one; made once for its pins."""
+    pins = REQUIREMENTS / ("core-%s.txt" % core)
+    folder = CACHE / "cores" / core
+    stamp = folder / "pins.txt"
+    if not (stamp.exists() and stamp.read_text() == pins.read_text()):
+        session.run("python%s" % CORES[core], "-m", "venv", "--clear", str(folder), external=True)
+        session.run(str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", str(pins), external=True)
+        stamp.write_text(pins.read_text())
+    return folder / "bin"
+
+
+@nox.session(python="3.12")
+def windows(session: nox.Session) -> None:
+    """The Windows half: compiled and run under Wine, its modules as each ansible-core sends them. Needs root on Debian."""
+    folders = [_core_package(session, core) for core in CORES]
+    _install(session, "units")
+    _install(session, "core-%s" % NEWEST_CORE)
+    _install(session, "windows")
+    session.env["HARBORMASTER_ANSIBLE_BIN"] = os.pathsep.join(str(folder) for folder in folders)
+    _pytest(session, "windows", "-n", "2", "--dist", "loadfile", *(session.posargs or ["tests/windows"]))
+
+
 def _private_home() -> Path:
     """A home directory for ansible-test, so that its environments and its pip stay out of the user's own.
 
