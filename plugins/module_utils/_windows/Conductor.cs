@@ -12,6 +12,7 @@ using Ansible.Basic;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Act;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ConductorEyes;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Decide;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideSockets;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Errors;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelPlans;
@@ -292,12 +293,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.C
         private bool AsExpected(Snapshot snapshot)
         {
             HashSet<long> known = new HashSet<long>(snapshot.Sockets.Select(row => row.Id));
-            return _eyes.Rows().All(row => known.Contains(row.Id) || !IsHolding(row));
-        }
-
-        private static bool IsHolding(Socket row)
-        {
-            return row.Protocol == Protocol.Udp || row.State == SocketState.Listen || row.State == SocketState.Bound;
+            return _eyes.Rows().All(row => known.Contains(row.Id) || !SocketIndex.IsHolding(row));
         }
 
         /// <summary>The end of a run that can't see any more. What was done is told; the ports are as they were found.</summary>

@@ -12,7 +12,7 @@ using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelPlans;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelRun;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Observe;
-using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Prove;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ProveBind;
 
 namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.ConductorEyes
 {
@@ -93,11 +93,17 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.C
         private Dictionary<BindKey, bool?> Probed(Snapshot snapshot)
         {
             SocketIndex index = new SocketIndex(snapshot);
-            return _wishes
-                .Where(wish => !index.Rows(wish).Holding.Any())
-                .Select(wish => wish.Key)
-                .Distinct()
-                .ToDictionary(key => key, key => Probe.Bind(key.Protocol, key.Port, key.Address));
+            Dictionary<BindKey, bool?> said = new Dictionary<BindKey, bool?>();
+            foreach (Wish wish in _wishes.Where(one => !said.ContainsKey(one.Key)))
+            {
+                WishRows rows = index.Rows(wish);
+                if (rows.Holding.Count == 0)
+                {
+                    bool leftoversOnly = rows.Leftovers.Count > 0 && rows.Outgoing.Count == 0 && rows.Accepted.Count == 0;
+                    said[wish.Key] = Probe.Bind(wish.Protocol, wish.Port, wish.Address, leftoversOnly);
+                }
+            }
+            return said;
         }
 
         /// <summary>Whether a port can't be bound although no row is on it.</summary>

@@ -51,12 +51,12 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.F
             using (Observer observer = new Observer(null, false, view.Connections, owners, view.Details == View.Full))
             {
                 snapshot = observer.Look();
+                result["ephemeral"] = Ephemeral(observer);
             }
             view.Interfaces = Interfaces(snapshot);
             Rows rows = new Rows(snapshot, view);
             Dictionary<string, object> facts = rows.Facts();
             result["msg"] = rows.Message(facts);
-            result["ephemeral"] = Ephemeral(snapshot);
             result["ansible_facts"] = facts;
         }
 
@@ -86,19 +86,15 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.F
         }
 
         /// <summary>The ports that Windows gives to outgoing connections by itself: by protocol, first and last of each range.</summary>
-        private static Dictionary<string, object> Ephemeral(Snapshot snapshot)
+        private static Dictionary<string, object> Ephemeral(Observer observer)
         {
-            List<object> ranges = new List<object>();
-            int first = snapshot.EphemeralFirst;
-            foreach (int left in snapshot.EphemeralReserved.Concat(new[] { snapshot.EphemeralLast + 1 }).OrderBy(port => port))
+            Dictionary<string, object> ranges = new Dictionary<string, object>();
+            foreach (string protocol in new[] { Protocol.Tcp, Protocol.Udp })
             {
-                if (left > first)
-                {
-                    ranges.Add(new List<object> { first, left - 1 });
-                }
-                first = System.Math.Max(first, left + 1);
+                int[] range = observer.DynamicPorts(protocol);
+                ranges[protocol] = range == null ? new List<object>() : new List<object> { range };
             }
-            return new Dictionary<string, object> { { Protocol.Tcp, ranges }, { Protocol.Udp, ranges } };
+            return ranges;
         }
 
         /// <summary>Names of the interfaces that sockets are bound to. Most hosts have no such socket, and are not asked.</summary>
