@@ -32,8 +32,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.E
         public const string Collateral = "collateral";
         public const string NotPermitted = "not_permitted";
         public const string ManagedElsewhere = "managed_elsewhere";
-        public const string WouldRespawn = "would_respawn";
         public const string Engine = "engine";
+        public const string WouldRespawn = "would_respawn";
+        public const string ProtectedDependant = "protected_dependant";
+        public const string NotStoppable = "not_stoppable";
         // Windows alone:
         public const string NoPoliteWay = "no_polite_way";
         public const string ReservedRange = "reserved_range";

@@ -335,7 +335,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
         public IReadOnlyList<ExcludedRange> Excluded { get; private set; }
         /// <summary>What could not be seen.</summary>
         public IReadOnlyList<Blind> Blind { get; private set; }
-        /// <summary>"tcp 445" -> what in the kernel owns the port, only on positive evidence. Key: Snapshot.KernelKey.</summary>
+        /// <summary>"tcp 445" -> which driver or service of Windows owns the port, on positive evidence. Key: KernelKey.</summary>
         public IReadOnlyDictionary<string, string> Kernel { get; private set; }
         /// <summary>First and last port that Windows gives to outgoing connections by itself.</summary>
         public int EphemeralFirst { get; private set; }

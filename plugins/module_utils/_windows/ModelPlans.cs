@@ -211,17 +211,35 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
         /// <summary>A word of Fate; in a plan, the predicted one.</summary>
         public string Outcome { get; private set; }
         public Refusal Refusal { get; private set; }
-        /// <summary>The request queue of http.sys through which it holds the port; null when it has a socket of its own.</summary>
+        /// <summary>Short names of the services that it stands for: one, or all of a shared host that can't be told apart.</summary>
+        public IReadOnlyList<string> Services { get; private set; }
+        /// <summary>The request queue of HTTP.sys through which it holds the port; null when it has a socket of its own.</summary>
         public HttpQueue Queue { get; private set; }
 
-        public Holder(string kind, string name, IEnumerable<int> pids = null, IEnumerable<Socket> sockets = null, HttpQueue queue = null)
+        public Holder(
+            string kind, string name, IEnumerable<int> pids = null, IEnumerable<Socket> sockets = null,
+            IEnumerable<string> services = null, HttpQueue queue = null)
         {
             Kind = kind;
             Name = name;
             Pids = Listed.Of(pids);
             Sockets = Listed.Of(sockets);
             Outcome = Fate.None;
+            Services = Listed.Of(services);
             Queue = queue;
+        }
+
+        /// <summary>What tells it from other holders, on whatever port it is met.</summary>
+        public string Key
+        {
+            get
+            {
+                if (Kind == HolderKind.Service)
+                {
+                    return Kind + " " + string.Join(" ", Services).ToUpperInvariant();
+                }
+                return Kind + " " + (Pids.Count > 0 && Kind != HolderKind.Connection ? Pids[0].ToString() : string.Join(" ", Sockets));
+            }
         }
 
         /// <summary>Ids of its sockets; without the 0 of those that no process has.</summary>
@@ -314,12 +332,19 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
         public IReadOnlyList<string> ServiceStops { get; private set; }
         /// <summary>Set the start type of what was stopped to disabled, that of ServiceStops' last one.</summary>
         public bool Persist { get; private set; }
+        /// <summary>Keys of the holders that it stops (Holder.Key).</summary>
+        public IReadOnlyList<string> Holders { get; private set; }
+        /// <summary>
+        /// The request queue of HTTP.sys through which the roots have the rows: those are PID 4's, so whether the roots still
+        /// hold them is asked of the queue. Null for all others.
+        /// </summary>
+        public HttpQueue Queue { get; private set; }
 
         public Step(
             string actuator, string action, string target, IEnumerable<string> ports, IEnumerable<string> alsoStops = null,
             bool? returnsAtBoot = null, IEnumerable<Target> roots = null, IEnumerable<Target> members = null,
             IEnumerable<Socket> sockets = null, string signal = Ask.Close, bool kill = false, double grace = 30,
-            IEnumerable<string> serviceStops = null, bool persist = false)
+            IEnumerable<string> serviceStops = null, bool persist = false, IEnumerable<string> holders = null, HttpQueue queue = null)
         {
             Actuator = actuator;
             Action = action;
@@ -336,6 +361,8 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
             Grace = grace;
             ServiceStops = Listed.Of(serviceStops);
             Persist = persist;
+            Holders = Listed.Of(holders);
+            Queue = queue;
         }
 
         /// <summary>Ids of the rows that have to go.</summary>
@@ -358,6 +385,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
             copy.Ports = Listed.Of(Ports.Concat(other.Ports.Except(Ports)));
             copy.Members = Listed.Of(Members.Concat(other.Members.Except(Roots.Concat(Members))));
             copy.Sockets = Listed.Of(Sockets.Concat(other.Sockets.Except(Sockets)));
+            copy.Holders = Listed.Of(Holders.Concat(other.Holders.Except(Holders)));
             copy.Kill = Kill && other.Kill;
             return copy;
         }
