@@ -110,7 +110,19 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 Actuator.Service, "stop_service", who, labels, alsoStops: service.Dependants, returnsAtBoot: policy.Persist ? false : returns,
                 roots: roots, members: holder.Pids.Where(pid => pid != service.Pid).Select(pid => TargetOf(snapshot, pid)),
                 sockets: holder.Sockets, signal: Ask.Stop, kill: false, grace: policy.GracePeriod ?? ServiceGrace,
-                serviceStops: service.Dependants.Concat(new[] { service.Name }), persist: policy.Persist, holders: keys, queue: holder.Queue);
+                serviceStops: service.Dependants.Concat(new[] { service.Name }), persist: policy.Persist,
+                undo: policy.Persist ? Undo(service) : null, holders: keys, queue: holder.Queue);
+        }
+
+        /// <summary>What sets the start type back; null where it is disabled already.</summary>
+        private static string Undo(Service service)
+        {
+            if (service.StartType == Service.DisabledStart)
+            {
+                return null;
+            }
+            string automatic = service.DelayedAuto ? "delayed-auto" : "auto";
+            return "sc.exe config \"" + service.Name + "\" start= " + (service.StartType < Service.DemandStart ? automatic : "demand");
         }
 
         /// <summary>Whether TerminateProcess may follow when the grace period is over; databases are spared unless force says so.</summary>

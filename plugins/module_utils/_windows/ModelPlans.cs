@@ -332,6 +332,8 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
         public IReadOnlyList<string> ServiceStops { get; private set; }
         /// <summary>Set the start type of what was stopped to disabled, that of ServiceStops' last one.</summary>
         public bool Persist { get; private set; }
+        /// <summary>The command that takes back what a reboot would not; null when there is nothing of the kind.</summary>
+        public string Undo { get; private set; }
         /// <summary>Keys of the holders that it stops (Holder.Key).</summary>
         public IReadOnlyList<string> Holders { get; private set; }
         /// <summary>
@@ -344,7 +346,8 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
             string actuator, string action, string target, IEnumerable<string> ports, IEnumerable<string> alsoStops = null,
             bool? returnsAtBoot = null, IEnumerable<Target> roots = null, IEnumerable<Target> members = null,
             IEnumerable<Socket> sockets = null, string signal = Ask.Close, bool kill = false, double grace = 30,
-            IEnumerable<string> serviceStops = null, bool persist = false, IEnumerable<string> holders = null, HttpQueue queue = null)
+            IEnumerable<string> serviceStops = null, bool persist = false, string undo = null, IEnumerable<string> holders = null,
+            HttpQueue queue = null)
         {
             Actuator = actuator;
             Action = action;
@@ -361,6 +364,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
             Grace = grace;
             ServiceStops = Listed.Of(serviceStops);
             Persist = persist;
+            Undo = undo;
             Holders = Listed.Of(holders);
             Queue = queue;
         }
