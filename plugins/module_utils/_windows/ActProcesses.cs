@@ -22,7 +22,6 @@ using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Nativ
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeProcesses;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeWindows;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Observe;
-using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ObserveProcesses;
 
 namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.ActProcesses
 {
@@ -88,10 +87,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
                 get { return _process == null || _process.Ended == true; }
             }
 
-            /// <summary>Whether it still has one of these sockets. Those of HTTP.sys are PID 4's, and it is behind them while it lives.</summary>
-            public bool Holds(IEnumerable<Socket> rows, ISet<long> ids)
+            /// <summary>Whether it still has one of the step's rows. Those of HTTP.sys are PID 4's, and it is behind them while it lives.</summary>
+            public bool Holds(IEnumerable<Socket> rows, Step step)
             {
-                return !Ended && rows.Any(row => ids.Contains(row.Id) && (row.Pid == Target.Pid || row.Pid == ProcessBook.SystemPid));
+                return !Ended && rows.Any(row => step.Ids.Contains(row.Id) && (row.Pid == Target.Pid || step.Queue != null));
             }
 
             public void Wait(int milliseconds)
@@ -110,7 +109,6 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
         {
             public Outcome Outcome;
             private readonly Step _step;
-            private readonly ISet<long> _ids;
             private readonly List<Grip> _roots;
             private readonly List<Grip> _members;
             private readonly double _began = Clock.Now;
@@ -124,7 +122,6 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
             public Run(Step step, Observer observer)
             {
                 _step = step;
-                _ids = step.Ids;
                 _roots = step.Roots.Select(target => new Grip(target, observer)).ToList();
                 _members = step.Members.Select(target => new Grip(target, observer)).ToList();
                 _membersAsked = _members.Count == 0;
@@ -202,7 +199,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
 
             private List<Grip> Holding(IEnumerable<Grip> grips, IReadOnlyList<Socket> rows)
             {
-                return grips.Where(grip => grip.Holds(rows, _ids)).ToList();
+                return grips.Where(grip => grip.Holds(rows, _step)).ToList();
             }
 
             private void AskMembers(IReadOnlyList<Socket> rows)

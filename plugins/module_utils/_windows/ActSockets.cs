@@ -9,7 +9,7 @@
 
 using System.Collections.Generic;
 using System.Linq;
-using System.Net;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Addresses;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Errors;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelPlans;
@@ -47,7 +47,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
                 {
                     continue;
                 }
-                int code = SocketTables.CloseTcp(Bytes(row.Address), row.Port, Bytes(row.RemoteAddress), row.RemotePort);
+                int code = SocketTables.CloseTcp(IpText.Parse(row.Address), row.Port, IpText.Parse(row.RemoteAddress), row.RemotePort);
                 if (code == Win32.Success)
                 {
                     closed++;
@@ -90,11 +90,6 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
                 code == Win32.AccessDenied ? Codes.NotPermitted : Codes.StepFailed,
                 "the " + step.Target + " can't be closed: " + NativeError.Words(code),
                 code == Win32.AccessDenied ? "run the task as an elevated administrator" : "wait for its end with timeout instead");
-        }
-
-        private static byte[] Bytes(string address)
-        {
-            return IPAddress.Parse(address).GetAddressBytes();
         }
     }
 }

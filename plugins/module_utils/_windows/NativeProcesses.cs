@@ -160,12 +160,6 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
             }
         }
 
-        /// <summary>Whether this module runs with the rights of an administrator, not only as one.</summary>
-        public static bool WeAreElevated
-        {
-            get { return Tokens.Elevated; }
-        }
-
         /// <summary>Whether the process has ended. Null when Windows does not let this account know.</summary>
         public bool? Ended
         {

@@ -73,6 +73,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
     public sealed class ServiceManager : IDisposable
     {
         private const int Connect = 0x0001;
+        private const int CreateService = 0x0002;
         private const int Enumerate = 0x0004;
         private const int QueryConfig = 0x0001;
         private const int ChangeConfig = 0x0002;
@@ -104,6 +105,21 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
                 int code = Marshal.GetLastWin32Error();
                 _manager.Dispose();
                 throw new NativeError("OpenSCManagerW", code);
+            }
+        }
+
+        /// <summary>
+        /// Whether this module has the rights of an administrator, and not only the account of one: nobody else may create
+        /// services (Win32 "Service Security and Access Rights").
+        /// </summary>
+        public static bool WeAreElevated
+        {
+            get
+            {
+                using (ServiceHandle manager = Api.OpenSCManagerW(null, null, CreateService))
+                {
+                    return !manager.IsInvalid;
+                }
             }
         }
 

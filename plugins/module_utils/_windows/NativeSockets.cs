@@ -185,17 +185,13 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
     /// <summary>The bytes of sockaddr_in and sockaddr_in6 (Win32 "sockaddr").</summary>
     internal static class SocketAddress
     {
-        public static byte[] Of(int family, byte[] address, long scope, int port)
+        public static byte[] Of(int family, byte[] address, int port)
         {
             bool v4 = family == FamilyNumber.IPv4;
             byte[] bytes = new byte[v4 ? 16 : 28];
             bytes[0] = (byte)family;
             PutPort(bytes, 2, port);
             Array.Copy(address, 0, bytes, v4 ? 4 : 8, address.Length);
-            if (!v4)
-            {
-                Array.Copy(BitConverter.GetBytes((uint)scope), 0, bytes, 24, 4);
-            }
             return bytes;
         }
 
@@ -232,7 +228,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
         /// <param name="exclusive">With SO_EXCLUSIVEADDRUSE.</param>
         /// <returns>0 when it could be bound, else the Windows Sockets error number.</returns>
         /// <exception cref="NativeError">Windows Sockets can't be used at all.</exception>
-        public static int Try(bool tcp, int family, byte[] address, long scope, int port, bool v6only, bool exclusive)
+        public static int Try(bool tcp, int family, byte[] address, int port, bool v6only, bool exclusive)
         {
             IntPtr socket = Open(tcp, family);
             if (socket == Invalid)
@@ -261,7 +257,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
                 {
                     return Marshal.GetLastWin32Error();
                 }
-                byte[] where = SocketAddress.Of(family, address, scope, port);
+                byte[] where = SocketAddress.Of(family, address, port);
                 return Api.bind(socket, where, where.Length) == 0 ? 0 : Marshal.GetLastWin32Error();
             }
             finally

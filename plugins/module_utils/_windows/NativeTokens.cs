@@ -2,7 +2,7 @@
 // GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Access tokens: who a process is, and what this module may do. Private to harbormaster.ports.
+// Access tokens: which account a process runs as. Private to harbormaster.ports.
 
 using System;
 using System.Collections.Generic;
@@ -27,12 +27,11 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
         }
     }
 
-    /// <summary>Access tokens: who a process is, and what we may do (Win32 "GetTokenInformation").</summary>
+    /// <summary>Access tokens (Win32 "GetTokenInformation").</summary>
     internal static class Tokens
     {
         private const int Query = 0x0008;
         private const int UserInformation = 1;
-        private const int ElevationInformation = 20;
 
         // Asking for the name of an account may go to a domain controller: once for each.
         private static readonly Dictionary<string, string> Names = new Dictionary<string, string>();
@@ -61,20 +60,6 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
                     }
                 }
                 return new Account(text, name);
-            }
-        }
-
-        /// <summary>TokenElevation of our own token.</summary>
-        public static bool Elevated
-        {
-            get
-            {
-                // The pseudo handle of this process, -1, takes no closing.
-                using (KernelHandle self = new KernelHandle(Api.GetCurrentProcess()))
-                using (NativeBuffer elevation = Information(self, ElevationInformation))
-                {
-                    return elevation != null && elevation.Int32(0) != 0;
-                }
             }
         }
 
@@ -140,9 +125,6 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
             [DllImport("advapi32.dll", SetLastError = true)]
             [return: MarshalAs(UnmanagedType.Bool)]
             public static extern bool ConvertSidToStringSidW(IntPtr sid, out IntPtr text);
-
-            [DllImport("kernel32.dll")]
-            public static extern IntPtr GetCurrentProcess();
 
             [DllImport("kernel32.dll")]
             public static extern IntPtr LocalFree(IntPtr memory);

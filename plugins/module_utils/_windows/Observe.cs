@@ -15,6 +15,7 @@ using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Error
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Native;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeProcesses;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeServices;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeTools;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ObserveCarriers;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ObserveNetsh;
@@ -51,7 +52,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
             _owners = owners;
             _book = new ProcessBook(commands);
             OpenedProcess.UseDebugPrivilege();
-            _elevated = OpenedProcess.WeAreElevated;
+            _elevated = ServiceManager.WeAreElevated;
             _session = SshSession.Parse(Environment.GetEnvironmentVariable("SSH_CONNECTION"));
         }
 

@@ -21,7 +21,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
         private const string ServiceState = "http show servicestate view=requestq";
 
         // IIS hands a site's ports to HTTP.sys through these services, and starts its worker processes when it likes.
-        private static readonly string[] IisServices = new string[] { "W3SVC", "WAS" };
+        public static readonly string[] IisServices = new string[] { "W3SVC", "WAS" };
         private static readonly string[] IisWorkers = new string[] { "w3wp.exe" };
 
         // Drivers that listen by themselves. They are named by port: the table shows PID 4 for all of them alike.

@@ -124,6 +124,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
                 _blind.Add(new Blind(
                     "services", "the service manager can't be asked: " + _services.Refused.Message, 1, "run the task as an elevated administrator"));
             }
+            Dictionary<string, Service> services = Services(queues);
             List<int> self = _book.AncestorsOf(ProcessList.OwnPid);
             self.Add(ProcessList.OwnPid);
             Dictionary<int, IReadOnlyList<string>> reservations = kernel ? KernelPorts.Reservations() : null;
@@ -133,7 +134,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
                 _owners,
                 _processes,
                 _question.Others ? OtherSockets(holders) : null,
-                Services(),
+                services,
                 _ghosts,
                 queues,
                 reservations,
@@ -144,7 +145,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
                 dynamic[1],
                 null,
                 self,
-                CarriersAmong(known, session),
+                CarriersAmong(session),
                 mayClose: elevated,
                 elevated: elevated);
         }
@@ -234,14 +235,24 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
             }
         }
 
-        /// <summary>The services of all known processes; with all ports of the host their names, which the processes have, are enough.</summary>
-        private Dictionary<string, Service> Services()
+        /// <summary>
+        /// The services of all known processes, those that manage IIS, and all that depend on them; their processes are known then
+        /// too. With all ports of the host the names, which the processes have, are enough.
+        /// </summary>
+        private Dictionary<string, Service> Services(List<HttpQueue> queues)
         {
             if (_question.All || _services.Refused != null)
             {
                 return null;
             }
-            return _services.Describe(_processes.Values.SelectMany(one => one.Services));
+            IEnumerable<string> names = _processes.Values.SelectMany(one => one.Services);
+            if (queues != null && queues.Any(queue => queue.Iis))
+            {
+                names = names.Concat(KernelPorts.IisServices);
+            }
+            Dictionary<string, Service> found = _services.Describe(names);
+            Know(found.Values.Select(service => service.Pid).Where(pid => pid != 0).ToList());
+            return found;
         }
 
         private List<HttpQueue> Queues()
@@ -302,15 +313,14 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
             return dynamicPorts(Protocol.Udp) ?? usual;
         }
 
-        private Dictionary<int, string> CarriersAmong(HashSet<int> pids, SshSession session)
+        private Dictionary<int, string> CarriersAmong(SshSession session)
         {
             if (_question.All)
             {
                 return null;
             }
-            List<Process> holders = pids.Select(pid => _processes[pid]).ToList();
             List<Socket> established = new List<Socket>();
-            if (Carriers.NeedConnections(holders, session))
+            if (Carriers.NeedConnections(_processes.Values, session))
             {
                 foreach (SocketTable table in _tables.Any(one => one.Tcp) ? _tables : AllTables.Read(true, false))
                 {
@@ -324,7 +334,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
                     }
                 }
             }
-            return Carriers.Among(holders, established, session);
+            return Carriers.Among(_processes.Values, established, session);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 using System;
 using System.Collections.Generic;
-using System.Net;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Addresses;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Errors;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeSockets;
@@ -230,30 +230,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
         {
             byte[] address = new byte[Family == FamilyNumber.IPv4 ? 4 : 16];
             Array.Copy(_bytes, at, address, 0, address.Length);
-            if (IsMapped(address))
-            {
-                byte[] inner = new byte[4];
-                Array.Copy(address, 12, inner, 0, 4);
-                address = inner;
-            }
-            return new IPAddress(address).ToString();
-        }
-
-        /// <summary>::ffff:a.b.c.d, an IPv4 client of a socket that serves both families.</summary>
-        private static bool IsMapped(byte[] address)
-        {
-            if (address.Length != 16 || address[10] != 0xff || address[11] != 0xff)
-            {
-                return false;
-            }
-            for (int index = 0; index < 10; index++)
-            {
-                if (address[index] != 0)
-                {
-                    return false;
-                }
-            }
-            return true;
+            return IpText.Of(address);
         }
 
         /// <summary>A port in network byte order, in the first two bytes of its DWORD.</summary>

@@ -10,7 +10,7 @@
 // Windows keeps the port in an excluded range.
 
 using System.Linq;
-using System.Net;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Addresses;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Native;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeSockets;
@@ -37,7 +37,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.P
         /// <exception cref="NativeError">A failure of another kind, such as no memory for a socket.</exception>
         public static bool? Bind(string protocol, int port, string address, bool leftoversOnly)
         {
-            IPAddress[] places = address == null ? new IPAddress[] { IPAddress.Any, IPAddress.IPv6Any } : new IPAddress[] { IPAddress.Parse(address) };
+            byte[][] places = address == null ? new byte[][] { new byte[4], new byte[16] } : new byte[][] { IpText.Parse(address) };
             bool?[] answers = places.Select(place => BindOne(protocol == Protocol.Tcp, port, place, address == null, leftoversOnly)).ToArray();
             if (answers.Contains(false))
             {
@@ -46,17 +46,15 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.P
             return answers.Contains(true) ? true : (bool?)null;
         }
 
-        private static bool? BindOne(bool tcp, int port, IPAddress place, bool wildcards, bool leftoversOnly)
+        private static bool? BindOne(bool tcp, int port, byte[] place, bool wildcards, bool leftoversOnly)
         {
-            byte[] bytes = place.GetAddressBytes();
-            int family = bytes.Length == 4 ? FamilyNumber.IPv4 : FamilyNumber.IPv6;
-            long scope = family == FamilyNumber.IPv6 ? place.ScopeId : 0;
+            int family = place.Length == 4 ? FamilyNumber.IPv4 : FamilyNumber.IPv6;
             // Only a server that asks for "::" by name wants the IPv4 side with it; else that is probed by itself.
-            bool v6only = wildcards || !place.Equals(IPAddress.IPv6Any);
-            int code = BindCall.Try(tcp, family, bytes, scope, port, v6only, true);
+            bool v6only = wildcards || place.Any(one => one != 0);
+            int code = BindCall.Try(tcp, family, place, port, v6only, true);
             if (leftoversOnly && IsBusy(code))
             {
-                code = BindCall.Try(tcp, family, bytes, scope, port, v6only, false);
+                code = BindCall.Try(tcp, family, place, port, v6only, false);
             }
             if (code == Win32.Success)
             {

@@ -13,6 +13,7 @@ using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelPlans;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelRun;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Native;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeTools;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Observe;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ObserveCarriers;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ObserveNetsh;
@@ -29,8 +30,7 @@ public static class SystemEntry
     public static string Table(string input, string[] arguments)
     {
         IDictionary asked = Read(input);
-        string hex = (string)asked["hex"];
-        byte[] bytes = Enumerable.Range(0, hex.Length / 2).Select(at => Convert.ToByte(hex.Substring(2 * at, 2), 16)).ToArray();
+        byte[] bytes = Bytes((string)asked["hex"]);
         return Answer(delegate
         {
             SocketTable table = new SocketTable((bool)asked["tcp"], Number(asked["family"]), bytes);
@@ -42,9 +42,10 @@ public static class SystemEntry
         });
     }
 
+    // What netsh wrote, in hex -> what is understood of it.
     public static string Queues(string input, string[] arguments)
     {
-        return RigJson.Write(NetshText.Queues(input).Select(queue => new Dictionary<string, object>
+        return RigJson.Write(NetshText.Queues(Netsh.Decoded(Bytes(input.Trim()))).Select(queue => new Dictionary<string, object>
         {
             { "name", queue.Name },
             { "pids", queue.Pids },
@@ -56,12 +57,12 @@ public static class SystemEntry
 
     public static string Ranges(string input, string[] arguments)
     {
-        return RigJson.Write(NetshText.ExcludedRanges(input).Select(RangeShape).ToList());
+        return RigJson.Write(NetshText.ExcludedRanges(Netsh.Decoded(Bytes(input.Trim()))).Select(RangeShape).ToList());
     }
 
     public static string Dynamic(string input, string[] arguments)
     {
-        RangeText range = NetshText.DynamicRange(input);
+        RangeText range = NetshText.DynamicRange(Netsh.Decoded(Bytes(input.Trim())));
         return RigJson.Write(range == null ? null : RangeShape(range));
     }
 
@@ -309,6 +310,11 @@ public static class SystemEntry
         {
             { "code", one.Code }, { "reason", one.Reason }, { "remedy", one.Remedy }, { "passing", one.Passing },
         };
+    }
+
+    private static byte[] Bytes(string hex)
+    {
+        return Enumerable.Range(0, hex.Length / 2).Select(at => Convert.ToByte(hex.Substring(2 * at, 2), 16)).ToArray();
     }
 
     private static object RangeShape(RangeText range)
