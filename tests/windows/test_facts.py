@@ -67,7 +67,7 @@ def test_tcp_and_udp_of_both_families(gather, farm):
     ]:
         (row,) = on(result, port, protocol)
         assert (row["pid"], row["address"], row["family"], row["protocol"]) == (farm[name].pid, address, family, protocol)
-        assert (row["name"], row["owner_status"], row["container"]) == ("holder", "known", None)
+        assert (row["name"], row["owner_status"], row["container"], row["interface"]) == ("holder", "known", None, None)
         assert [owner["pid"] for owner in row["owners"]] == [row["pid"]]
     assert result["changed"] is False
 
