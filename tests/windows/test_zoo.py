@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 import time
@@ -294,9 +295,11 @@ def test_an_outgoing_connection_is_not_stopped(zoo, bystanders):
         zoo.app, "win_listen_ports_facts", rig.NAMESPACE + "Facts.ListenPortsFacts.Run", {"tcp_filter": ["Established"]}
     ).data["ansible_facts"]["tcp_listen"]
     (local,) = [row["port"] for row in facts if row["pid"] == client.pid]
-    refused = zoo.free("%d/tcp" % local, force=True)
-    assert (refused["failed"], refused["reason"], refused["changed"]) == (True, "connection", False)
-    assert entry(refused, local)["holders"][0]["kind"] == "connection"
+    result = zoo.free("%d/tcp" % local, force=True)
+    # Wine lets a bind through beside it, so it is not in the way; the vectors have the case in which it is.
+    assert (result["changed"], result["actions"], entry(result, local)["status"]) == (False, [], "lingering")
+    (found,) = entry(result, local)["holders"]
+    assert (found["kind"], found["pids"], found["stoppable"]) == ("connection", [client.pid], False)
     assert client.alive()
 
 
@@ -368,7 +371,7 @@ def test_who_is_started_again_is_told_and_not_stopped_twice(zoo, bystanders):
     assert (real["failed"], real["reason"], real["changed"]) == (True, "respawned", True)
     assert [action["result"] for action in real["actions"]] == ["done"], "one stop, not two"
     pids = [pid for one in entry(real, port)["holders"] for pid in one["pids"]]
-    children = [int(pid) for pid in __import__("re").findall(r"^child (\d+)", keeper.said(), 8)]
+    children = [int(pid) for pid in re.findall(r"^child (\d+)", keeper.said(), re.MULTILINE)]
     assert children[0] == first and len(children) == 2
     assert "pid %d" % children[1] in real["msg"] and "pid %d" % keeper.pid in real["msg"]
     assert children[1] in pids
@@ -465,7 +468,7 @@ def test_a_port_that_is_taken_and_in_no_table_is_not_free(zoo, bystanders):
     try:
         assert hidden.stdout is not None and hidden.stdout.readline() == b"on\n"
         found = entry(zoo.run(port="%d/tcp" % port), port)
-        assert (found["bindable"], found["status"]) == (False, "held_unknown")
+        assert (found["bindable"], found["status"]) == (False, "held")
         refused = zoo.free("%d/tcp" % port, force=True)
         assert (refused["failed"], refused["reason"], refused["changed"]) == (True, "hidden_owner", False)
         assert hidden.poll() is None

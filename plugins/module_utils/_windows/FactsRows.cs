@@ -188,7 +188,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.F
                 { "container", null },
                 { "family", socket.Family },
                 { "v6only", socket.V6Only },
-                { "interface", _view.Interfaces.ContainsKey(socket.Interface) ? _view.Interfaces[socket.Interface] : null },
+                { "interface", InterfaceName(socket) },
                 { "owner_status", status },
                 { "owners", owners },
             };
@@ -209,6 +209,12 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.F
                 row["remote_port"] = socket.RemotePort != 0 ? (object)socket.RemotePort : null;
             }
             return row;
+        }
+
+        private string InterfaceName(Socket row)
+        {
+            string name;
+            return row.Interface != 0 && _view.Interfaces.TryGetValue(row.Interface, out name) ? name : null;
         }
 
         /// <summary>A process as the owner of one socket: of several services in it, the one that the socket belongs to.</summary>
