@@ -14,7 +14,7 @@ from windows import rig
 FILES = rig.utils()
 ROOMS = ("Native", "Observe", "Decide", "Act", "Prove", "Conductor", "Facts")
 # Nouns, words and pure helpers that every stage may use.
-LEAVES = {"Model", "ModelPlans", "ModelRun", "Errors", "Addresses", "Masking", "SecretNames"}
+LEAVES = {"Model", "ModelPlans", "ModelRun", "Errors", "Addresses"}
 STAGES = ("Observe", "Decide", "Act", "Prove")
 # What a room may use, beside itself and the leaves.
 ALLOWED = {
@@ -50,6 +50,8 @@ def room_of(stem):
     """``Observe`` for Observe and ObserveTables; the name itself for the leaves and the single files."""
     if stem in LEAVES:
         return "leaf"
+    if stem in ("Masking", "SecretNames"):
+        return "Observe"
     return next((room for room in ROOMS if stem.startswith(room)), stem)
 
 
