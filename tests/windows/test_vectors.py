@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from vectors import vectors
+from ansible_collections.harbormaster.ports.tests.vectors import vectors
 
 from windows import powershell, rig
 
