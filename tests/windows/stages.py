@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+import time
 import typing as t
 from pathlib import Path
 
@@ -65,3 +67,78 @@ class Stages:
     def look(self, *ports: str, **asked: Json) -> Json:
         """A snapshot of these ports, written ``tcp 8080``."""
         return self("Look", {"ports": list(ports), "others": False, "everything": False, "commands": True, **asked})
+
+
+class Recorded:
+    """What the fake libraries and the fake netsh of a Windows answer."""
+
+    def __init__(self, prefix: rig.Prefix) -> None:
+        self.folder = prefix.drive_c / "recorded"
+        self._netsh = prefix.drive_c / "netsh"
+        self._program = prefix.drive_c / "windows" / "system32" / "netsh.exe"
+        prefix.call("wine", "cmd", "/c", "rem")  # a new prefix is there when a first program has run
+        self._before = self._program.read_bytes() if self._program.exists() else b""
+        self.clear()
+        self.folder.mkdir()
+
+    def write(self, name: str, data: t.Union[str, bytes]) -> None:
+        """A file of C:\\recorded."""
+        (self.folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+    def netsh(self, arguments: str, text: str) -> None:
+        """What netsh says when it is called with these arguments, blanks written as ``_``."""
+        self._netsh.mkdir(exist_ok=True)
+        (self._netsh / (arguments + ".txt")).write_text(text)
+        self._program.unlink(missing_ok=True)
+        shutil.copy(rig.native("netsh"), self._program)
+
+    def netsh_calls(self) -> list[str]:
+        """The arguments of every call so far."""
+        calls = self._netsh / "calls"
+        return calls.read_text().split() if calls.exists() else []
+
+    def clear(self) -> None:
+        """As if nothing had been recorded."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._netsh, ignore_errors=True)
+        if self._program.exists() and self._program.read_bytes() != self._before:
+            self._program.write_bytes(self._before)
+
+
+def end(animal: rig.Animal) -> None:
+    """End a program of Windows that a test has started, and wait until it is gone."""
+    animal.process.terminate()
+    animal.process.wait(20)
+
+
+def install(prefix: rig.Prefix, service: str, *arguments: str) -> int:
+    """Make a service of fixtures/service.c and start it; its pid."""
+    done = prefix.call("exe", service, "install", *arguments)
+    found = rig.READY.search(done.stdout)
+    assert found, (done.stdout, done.stderr)
+    return int(found.group(1))
+
+
+def state(prefix: rig.Prefix, service: str, name: str) -> tuple[int, int, int]:
+    """State, pid and start type of a service."""
+    words = prefix.call("exe", service, "state", name).stdout.split()
+    return int(words[0]), int(words[1]), int(words[2])
+
+
+def remove(prefix: rig.Prefix, service: str, name: str) -> None:
+    """End a service's process, whatever it says to a stop, and take the service out of the list."""
+    pid = state(prefix, service, name)[1]
+    if pid:
+        prefix.call("wine", "taskkill", "/f", "/pid", str(pid))
+    prefix.call("exe", service, "remove", name)
+
+
+def until(check: t.Callable[[], t.Any], seconds: float = 20.0) -> t.Any:
+    """Wait until a check says something that is true."""
+    end = time.monotonic() + seconds
+    while True:
+        said = check()
+        if said:
+            return said
+        assert time.monotonic() < end, said
+        time.sleep(0.05)

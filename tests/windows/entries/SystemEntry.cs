@@ -81,7 +81,8 @@ public static class SystemEntry
 
     // Observe --------------------------------------------------------------------------------------------------------
 
-    // {"ports": ["tcp 8080", ...] or null, "others": bool, "everything": bool, "commands": bool} -> a snapshot
+    // {"ports": ["tcp 8080", ...] or null, "others": bool, "everything": bool, "commands": bool, "ssh": SSH_CONNECTION}
+    // -> a snapshot
     public static string Look(string input, string[] arguments)
     {
         return Answer(delegate
@@ -337,6 +338,10 @@ public static class SystemEntry
     private static Observer ObserverOf(IDictionary asked)
     {
         List<KeyValuePair<string, int>> ports = null;
+        if (asked["ssh"] != null)
+        {
+            Environment.SetEnvironmentVariable("SSH_CONNECTION", (string)asked["ssh"]);
+        }
         if (asked["ports"] != null)
         {
             ports = List(asked["ports"]).Cast<string>()
