@@ -119,6 +119,7 @@ def program(
     sources: t.Sequence[Path],
     specs: t.Mapping[str, t.Any] | None = None,
     fakes: t.Mapping[str, Path] | None = None,
+    counted: t.Sequence[str] = (),
 ) -> Path:
     """Our utils with the driver and the real Ansible.Basic, as one program.
 
@@ -126,6 +127,7 @@ def program(
     :param sources: the utils, and what a test adds.
     :param specs: module -> its options, written to MODULE.json beside the program.
     :param fakes: name of a library -> C source of the functions that answer in its place.
+    :param counted: names of libraries whose calls are counted, see `Prefix.calls`.
     """
     basic = ansible_basic(csharp)
     driver = SCRIPTS / "Driver.cs"
@@ -137,14 +139,16 @@ def program(
         compiled([*C_SHARP_5, "-r:%s" % basic], work / "app.exe", [*sources, driver])
         for name, text in written.items():
             (work / name).write_text(text)
-        for name, source in faked.items():
-            command = [str(SCRIPTS / "fake_dll"), str(CACHE), name, str(source), str(work), *map(str, sources)]
+        commands = [["fake_dll", str(CACHE), name, str(source), str(work)] for name, source in faked.items()]
+        commands += [["count_dll", str(CACHE), name, str(work)] for name in counted]
+        for script, *arguments in commands:
+            command = [str(SCRIPTS / script), *arguments, *map(str, sources)]
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180)
             if done.returncode:
                 raise CompileError(done.stdout)
 
-    parts = [basic, driver, SCRIPTS / "fake_dll", *sources, *faked.values()]
-    return _made("app", parts, [*written.values(), *faked], make) / "app.exe"
+    parts = [basic, driver, SCRIPTS / "fake_dll", SCRIPTS / "count_dll", *sources, *faked.values()]
+    return _made("app", parts, [*written.values(), *faked, "counted", *counted], make) / "app.exe"
 
 
 # Running --------------------------------------------------------------------------------------------------------
@@ -268,6 +272,16 @@ class Prefix:
             raise AssertionError(shown) from None
         assert bool(data.get("failed")) == (done.returncode == 1), shown
         return Result(done.returncode, data, seconds)
+
+    def calls(self) -> dict[str, int]:
+        """Function -> how often the last program with counted libraries has called it."""
+        found: dict[str, int] = {}
+        for path in sorted((self.drive_c / "calls").glob("*.txt")):
+            for line in path.read_text().splitlines():
+                name, count = line.split()
+                found[name] = found.get(name, 0) + int(count)
+            path.unlink()
+        return found
 
     def stop(self) -> None:
         """End all processes of this Windows; the next program starts it anew."""

@@ -61,3 +61,24 @@ def test_vector(plans, name):
 @pytest.mark.parametrize("name", CASES)
 def test_order_of_what_was_seen_does_not_matter(plans, name):
     assert plans[name]["shuffled"] == []
+
+
+@pytest.fixture(scope="module")
+def said(ask):
+    """What each task with bad options is told, in the order of the cases."""
+    return ask("BadInput", [case["wish"] for case in BAD_INPUT])
+
+
+@pytest.mark.parametrize("number", range(len(BAD_INPUT)), ids=lambda number: "%s-%d" % (BAD_INPUT[number]["option"], number))
+def test_bad_value_is_one_clear_sentence(said, number):
+    case, told = BAD_INPUT[number], said[number]
+    vectors.only(case, "wish", "option", "value", "says", "by", "platform")
+    sentence = told.get("ansible") if case.get("by") == "ansible" else told.get("sentence")
+    assert sentence is not None, told
+    assert case["option"] in sentence
+    assert case["value"] in sentence
+    assert case["says"] in sentence
+    if case.get("by") != "ansible":
+        assert (told["option"], told["code"]) == (case["option"], "bad_option")
+        assert sentence.startswith(case["option"] + ": ")
+        assert sentence.isprintable()

@@ -93,6 +93,12 @@ public static class VectorsEntry
             said = (string)((IDictionary)RigJson.Read(line, false))["msg"];
             return null;
         }
+        catch (ArgumentException error)
+        {
+            // Ansible.Basic does not catch it itself.
+            said = "exception: " + error.Message;
+            return null;
+        }
     }
 
     private static object PlanOf(IDictionary one, string spec)
