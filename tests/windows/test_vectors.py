@@ -69,7 +69,9 @@ def said(ask):
     return ask("BadInput", [case["wish"] for case in BAD_INPUT])
 
 
-@pytest.mark.parametrize("number", range(len(BAD_INPUT)), ids=lambda number: "%s-%d" % (BAD_INPUT[number]["option"], number))
+@pytest.mark.parametrize(
+    "number", range(len(BAD_INPUT)), ids=lambda number: "%s-%d" % (BAD_INPUT[number]["option"], number)
+)
 def test_bad_value_is_one_clear_sentence(said, number):
     case, told = BAD_INPUT[number], said[number]
     vectors.only(case, "wish", "option", "value", "says", "by", "platform")
