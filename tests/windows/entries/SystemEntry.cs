@@ -129,7 +129,7 @@ public static class SystemEntry
 
     // Looks at "ports", makes a step of "step" for who is there, waits for the file "wait_for" to be there, carries it out.
     // step: {"actuator", "signal", "kill", "grace", "services": [...], "persist", "shift": add to each start time, "states": only rows
-    // in these states} -> {"outcomes": [...], "rows": rows after}
+    // in these states, "only": only rows of this port, "root" and "queue": this process through a queue of HTTP.sys} -> {"outcomes": [...], "rows": rows after}
     public static string Step(string input, string[] arguments)
     {
         IDictionary asked = Read(input);
@@ -167,8 +167,18 @@ public static class SystemEntry
     private static Step StepOf(IDictionary asked, Snapshot seen)
     {
         List<object> states = List(asked["states"]);
-        List<Socket> rows = seen.Sockets.Where(row => states.Count == 0 || states.Contains(row.State)).ToList();
+        List<Socket> rows = seen.Sockets
+            .Where(row => states.Count == 0 || states.Contains(row.State))
+            .Where(row => asked["only"] == null || row.Port == Number(asked["only"]))
+            .ToList();
         long shift = asked["shift"] == null ? 0 : Number(asked["shift"]);
+        if (asked["root"] != null)
+        {
+            Process told = seen.Processes[Number(asked["root"])];
+            return new Step(
+                Actuator.Process, "test", "the holder", new string[] { "the port" }, roots: new Target[] { new Target(told.Pid, told.StartTicks, told.Name) },
+                sockets: rows, signal: (string)asked["signal"], kill: Is(asked["kill"]), queue: asked["queue"] == null ? null : new HttpQueue((string)asked["queue"]));
+        }
         List<Target> roots = rows.SelectMany(row => seen.Owners.ContainsKey(row.Id) ? seen.Owners[row.Id] : new int[0]).Distinct()
             .Select(pid => new Target(pid, seen.Processes[pid].StartTicks + shift, seen.Processes[pid].Name))
             .ToList();
@@ -181,10 +191,10 @@ public static class SystemEntry
             roots: actuator == Actuator.TcpEntry ? null : roots,
             sockets: rows,
             signal: (string)asked["signal"],
-            kill: asked["kill"] is bool && (bool)asked["kill"],
+            kill: Is(asked["kill"]),
             grace: asked["grace"] == null ? 30 : Convert.ToDouble(asked["grace"]),
             serviceStops: List(asked["services"]).Cast<string>(),
-            persist: asked["persist"] is bool && (bool)asked["persist"]);
+            persist: Is(asked["persist"]));
     }
 
     private static void WaitFor(string path, string ready)

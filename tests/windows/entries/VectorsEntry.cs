@@ -370,6 +370,7 @@ internal static class VectorsTold
             { "established", port.Established },
             { "time_wait", port.TimeWait },
             { "addresses", port.Sockets.Select(row => row.Address).ToList() },
+            { "sockets", port.Sockets.Select(Row).ToList() },
             { "blocked_by", port.Refusal == null ? null : port.Refusal.Code },
             { "passing", port.Refusal == null ? (object)null : port.Refusal.Passing },
             { "reason", port.Refusal == null ? "" : port.Refusal.Reason },
