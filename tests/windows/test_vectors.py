@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.harbormaster.ports.tests.unit.module_utils._decide import test_vectors as in_python
 from ansible_collections.harbormaster.ports.tests.vectors import vectors
 
 from windows import powershell, rig
@@ -84,3 +86,46 @@ def test_bad_value_is_one_clear_sentence(said, number):
         assert (told["option"], told["code"]) == (case["option"], "bad_option")
         assert sentence.startswith(case["option"] + ": ")
         assert sentence.isprintable()
+
+
+# The same words ---------------------------------------------------------------------------------------------------
+
+# What speaks of the system itself: its tools, its accounts, how long it keeps what. The other half is compared all the same.
+OWN_REASONS = {"not_permitted"}
+OWN_REMEDIES = {"hidden_owner", "kernel_socket", "leftover", "not_permitted"}
+# Facts that only Linux tells: the unit of a process, the user of a socket.
+ONLY_LINUX = re.compile(r"(, [^ ,()]+\.(service|scope)(?=\)))|( of uid [0-9, ]*[0-9])")
+SHARED = {name: case for name, case in CASES.items() if "platform" not in case}
+
+
+def common(code, reason, remedy):
+    """What two languages have to say alike of one refusal."""
+    return (
+        code,
+        None if code in OWN_REASONS else ONLY_LINUX.sub("", reason),
+        None if code in OWN_REMEDIES else remedy,
+    )
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_both_languages_say_the_same(plans, name):
+    case, told = SHARED[name], plans[name]
+    wishes, policy = in_python.wish_of(case)
+    plan = in_python.decide(in_python.snapshot_of(case, wishes), wishes, policy)
+    for port in plan.ports:
+        other = told["ports"][port.wish.label]
+        assert (port.before, port.status, port.bindable, port.kept, port.ephemeral, port.established, port.time_wait) == tuple(
+            other[key] for key in ("before", "status", "bindable", "kept", "ephemeral", "established", "time_wait")
+        )
+        assert [in_python.told_row(row) for row in port.sockets] == other["sockets"]
+        assert [(holder.kind, holder.name, list(holder.pids), holder.stoppable, holder.outcome) for holder in port.holders] == [
+            tuple(holder[key] for key in ("kind", "name", "pids", "stoppable", "outcome")) for holder in other["holders"]
+        ]
+        for holder, twin in zip(port.holders, other["holders"]):
+            if holder.refusal is not None:
+                ours = common(holder.refusal.code, holder.refusal.reason, holder.refusal.remedy)
+                assert common(twin["code"], twin["reason"], twin["remedy_says"]) == ours
+    ours = [(step.action, ONLY_LINUX.sub("", step.target), list(step.ports), list(step.also_frees), step.kill, step.grace) for step in plan.steps]
+    assert ours == [
+        tuple(step[key] for key in ("action", "target", "ports", "also_frees", "kill", "grace")) for step in told["actions"]
+    ]

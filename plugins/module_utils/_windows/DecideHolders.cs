@@ -212,7 +212,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         private static Holder Named(
             Process process, IEnumerable<int> pids, IEnumerable<Socket> rows, IReadOnlyList<string> services, HttpQueue queue)
         {
-            if (Matching.Program(process, Tables.Relays.Concat(Tables.Engines)) != null)
+            if (Matching.Program(process, Tables.Relays) != null)
             {
                 return new Holder(HolderKind.Container, process.Name, pids, rows, services, queue);
             }

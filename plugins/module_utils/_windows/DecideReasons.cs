@@ -227,7 +227,8 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         public static Refusal WrongMethod(string who, string method)
         {
             return new Refusal(
-                Codes.WrongMethod, who + " can't be stopped with method: " + method, "leave method at auto, which takes its real manager");
+                Codes.WrongMethod, who + " is managed by no " + method + ", and method: " + method + " allows nothing else",
+                "use method: auto or method: signal");
         }
 
         /// <summary>method: none waits and stops nothing.</summary>

@@ -23,14 +23,14 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
 {
     public static class Rules
     {
-        private static readonly Func<Case, Refusal>[] Guards = { PartOfWindows, OwnAncestor, OwnConnection, Protected };
+        private static readonly Func<Case, Refusal>[] Guards = { Engine, PartOfWindows, OwnAncestor, OwnConnection, Protected };
         private static readonly Func<Case, Refusal>[] Wished = { Mismatch, KeptMember, Account, WrongMethod };
 
         private static readonly Dictionary<string, Func<Case, Refusal>[]> ByKind = new Dictionary<string, Func<Case, Refusal>[]>
         {
             { HolderKind.Process, All(Guards, Wished, new Func<Case, Refusal>[] { Supervised, Denied, NoPoliteWay }) },
             { HolderKind.Service, All(Guards, Wished, ServiceRules.All, new Func<Case, Refusal>[] { Signalled }) },
-            { HolderKind.Container, All(new Func<Case, Refusal>[] { Engine }, Guards, Wished, new Func<Case, Refusal>[] { Denied, NoPoliteWay }) },
+            { HolderKind.Container, Guards },
             { HolderKind.Connection, new Func<Case, Refusal>[] { Connection, OwnAncestor, OwnConnection, Mismatch, Account } },
             { HolderKind.Leftover, new Func<Case, Refusal>[] { Leftover } },
             { HolderKind.Kernel, new Func<Case, Refusal>[] { Kernel } },
