@@ -12,7 +12,7 @@ import pytest
 from windows import rig
 
 FILES = rig.utils()
-ROOMS = ("Native", "Observe", "Decide", "Act", "Prove", "Conductor", "Facts")
+ROOMS = ("Native", "Observe", "Decide", "Act", "Prove", "Conductor", "Facts", "Report")
 # Nouns, words and pure helpers that every stage may use.
 LEAVES = {"Model", "ModelPlans", "ModelRun", "Errors", "Addresses"}
 STAGES = ("Observe", "Decide", "Act", "Prove")

@@ -46,10 +46,13 @@ class Arrived(t.NamedTuple):
     arguments: dict[str, t.Any]
 
 
+class Pairs(t.List[t.Tuple[str, t.Any]]):
+    """An object of JSON as it is written: a name that is there twice does not hide."""
+
+
 def understood(data: bytes) -> Arrived | None:
     """What ansible-core has put together; None for what is no module, such as a folder to be made."""
-    # As pairs: a name that is there twice must not hide.
-    manifest = json.loads(data.split(BETWEEN, 1)[1], object_pairs_hook=list)
+    manifest = json.loads(data.split(BETWEEN, 1)[1], object_pairs_hook=Pairs)
     found = dict(manifest)
     if "module_entry" in found:  # up to 2.18
         return Arrived(
@@ -62,12 +65,12 @@ def understood(data: bytes) -> Arrived | None:
     (action,) = (one for one in map(dict, found["actions"]) if one["name"] == "module_wrapper.ps1")
     parameters = dict(action["params"])
     secure = dict(action["secure_params"])
-    (variables,) = ({**dict(parameters.get("Variables", [[]])[0]), **dict(secure.get("Variables", [[]])[0])},)
+    (arguments,) = (dict(one)["Value"] for one in [*parameters.get("Variables", []), *secure.get("Variables", [])])
     return Arrived(
         parameters["Script"],
         dict(scripts)[parameters["Script"]],
         [(name, content) for name, content in scripts if name.endswith(".cs")],
-        _plain(variables["Value"]),
+        _plain(arguments),
     )
 
 
@@ -75,11 +78,11 @@ def _text(encoded: str) -> str:
     return base64.b64decode(encoded).decode()
 
 
-def _plain(pairs: t.Any) -> t.Any:
-    """Pairs back to objects: lists of two whose first is a text are what the hook has made of them."""
-    if isinstance(pairs, list) and all(isinstance(one, tuple) for one in pairs):
-        return {name: _plain(content) for name, content in pairs}
-    return [_plain(one) for one in pairs] if isinstance(pairs, list) else pairs
+def _plain(value: t.Any) -> t.Any:
+    """Pairs back to dictionaries."""
+    if isinstance(value, Pairs):
+        return {name: _plain(content) for name, content in value}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
 class Connection(ConnectionBase):  # type: ignore[misc]
