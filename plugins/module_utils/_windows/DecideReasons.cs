@@ -231,6 +231,14 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 "use method: auto or method: signal");
         }
 
+        /// <summary>method: signal on a process that other services need too.</summary>
+        public static Refusal SharedHost(string who)
+        {
+            return new Refusal(
+                Codes.WrongMethod, who + " shares its process with other services, and method: signal would end them all",
+                "use method: auto, which stops this service alone");
+        }
+
         /// <summary>method: none waits and stops nothing.</summary>
         public static Refusal StillHeld(string who)
         {

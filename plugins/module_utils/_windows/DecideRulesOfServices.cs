@@ -87,7 +87,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             Process process = Managers.ProcessOf(one.Snapshot, service) ?? one.Main;
             if (process == null || process.Services.Count > 1)
             {
-                return Reasons.WrongMethod(one.Who, "signal");
+                return Reasons.SharedHost(one.Who);
             }
             return service != null && service.Restarts ? Reasons.WouldRespawn(one.Who, "the service manager", "restart") : null;
         }

@@ -31,9 +31,9 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
         private const RegexOptions Lines = RegexOptions.CultureInvariant | RegexOptions.Singleline;
         private const RegexOptions AnyCase = RegexOptions.CultureInvariant | RegexOptions.IgnoreCase;
 
-        // name and separator at the start of a word; a value may be anything
+        // name and separator at the start of a word; the value is all that follows, whatever it is
         private static readonly Regex Assignment = new Regex(
-            @"\G(?<name>(?:--?|/)?[A-Za-z_][\w.\[\]-]*)(?<sign>[=:])(?<value>.+)\z", Lines);
+            @"\G(?<name>(?:--?|/)?[A-Za-z_][\w.\[\]-]*)(?<sign>[=:])(?!\z)", Plain);
 
         private static readonly Regex Setting = new Regex(@"\A(?:--?|/)[A-Za-z][\w.-]*\z", Plain);
         // the same within text: name, closing quote, separator
@@ -264,12 +264,11 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
                 {
                     return null;
                 }
-                Group value = found.Groups["value"];
+                start = found.Index + found.Length;
                 if (Secrets.IsSecretName(found.Groups["name"].Value))
                 {
-                    return Secrets.IsSecretValue(found.Groups["name"].Value, value.Value) ? word.Substring(0, value.Index) + Mask : word;
+                    return Secrets.IsSecretValue(found.Groups["name"].Value, word.Substring(start)) ? word.Substring(0, start) + Mask : word;
                 }
-                start = value.Index;
             }
         }
 

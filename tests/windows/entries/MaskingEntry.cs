@@ -7,7 +7,9 @@ using System;
 using System.Collections;
 using System.Collections.Generic;
 using System.Diagnostics;
+using System.Globalization;
 using System.Linq;
+using System.Threading;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Addresses;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideMatching;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Masking;
@@ -77,6 +79,8 @@ public static class MaskingEntry
 
     private static string Answers(string input, Func<object, object> answer)
     {
+        // A language in which the small form of I is not i: nothing may depend on it.
+        Thread.CurrentThread.CurrentCulture = new CultureInfo("tr-TR");
         return RigJson.Write(((IEnumerable)RigJson.Read(input, false)).Cast<object>().Select(answer).ToList());
     }
 
