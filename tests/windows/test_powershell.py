@@ -9,6 +9,7 @@ import ast
 import typing as t
 
 import pytest
+import tree_sitter
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.harbormaster.ports.plugins.module_utils import _argspec
@@ -84,6 +85,16 @@ def newer(script: powershell.Script) -> set[str]:
 @pytest.mark.parametrize("name", MODULES)
 def test_only_syntax_of_5_1_and_no_command(name):
     assert newer(SCRIPTS[name]) == set()
+
+
+HELPERS = sorted((rig.ROOT / "tests").rglob("*.ps1"))
+
+
+@pytest.mark.parametrize("path", HELPERS, ids=lambda path: path.name)
+def test_helpers_of_the_tests_on_windows_are_read_too(path):
+    """They can't run here. At least they are PowerShell."""
+    tree = tree_sitter.Parser(powershell.LANGUAGE).parse(path.read_bytes())
+    assert not tree.root_node.has_error
 
 
 @pytest.mark.parametrize("source", ["$x = $a ?? 1", "Get-Foo && Get-Bar", "$x = $a ? 1 : 2", "$x ??= 1", "Get-Process"])
