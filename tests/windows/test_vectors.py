@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils import _conductor, _model, _report
 from ansible_collections.harbormaster.ports.tests.unit.module_utils._decide import test_vectors as in_python
 from ansible_collections.harbormaster.ports.tests.vectors import vectors
 
@@ -129,3 +130,105 @@ def test_both_languages_say_the_same(plans, name):
     assert ours == [
         tuple(step[key] for key in ("action", "target", "ports", "also_frees", "kill", "grace")) for step in told["actions"]
     ]
+
+
+# The same results ------------------------------------------------------------------------------------------------
+
+NOW = 1_800_000_000
+FREED = [name for name, case in SHARED.items() if case["wish"].get("state") == "free"]
+# Linux asks with a signal, Windows through a window.
+POLITE = re.compile(r"\bwith WM_CLOSE\b")
+# What the two systems know about different things.
+UNLIKE = {"port_name", "user", "inode"}
+
+
+def born(case):
+    """What was seen, with a start time and a parent for each process."""
+    processes = [{"parent": 1, "started": NOW - 777 * entry["pid"], **entry} for entry in case["given"].get("processes", ())]
+    return dict(case["given"], processes=processes)
+
+
+def empty(case):
+    """What is seen when all of it is gone: every asked port can be bound."""
+    wishes, _policy = in_python.wish_of(case)
+    return {"bindable": {wish.label: True for wish in wishes}}
+
+
+def python_story(case, end, check_mode):
+    """What the Python of Linux tells of a run that ended in this way."""
+    wishes, policy = in_python.wish_of(case)
+    aged = in_python.snapshot_of(case, wishes)
+    snapshot = aged._replace(
+        processes={pid: one._replace(started=float(NOW - 777 * pid)) for pid, one in aged.processes.items()}
+    )
+    plan = in_python.decide(snapshot, wishes, policy)
+    failure = plan.refusals[0] if plan.refusals else None
+    story = _conductor.Story(snapshot, plan, policy, failure=failure, check_mode=check_mode, elapsed=2.0006)
+    if end is not None:
+        error = _model.Refusal("step_failed", "it does not end", "look at it") if end == "failed" else None
+        later = in_python.snapshot_of(dict(case, given=case["given"] if error else empty(case)), wishes)
+        outcomes = tuple(
+            _model.Outcome(step, end, acted=end != "gone", seconds=1.2345, dropped=2 if end == "done" else 0, error=error)
+            for step in plan.steps
+        )
+        proof = _model.Proof(later, in_python.decide(later, wishes, policy), error)
+        story = story._replace(outcomes=outcomes, proof=proof, failure=error)
+    return {"result": _report.result(story, NOW), "diff": _report.diff(story)}
+
+
+def same(ours, theirs, where):
+    """What of the Python's result is not in the other one in the same words. It may have more keys."""
+    if isinstance(ours, dict):
+        for key in set(ours) - UNLIKE:
+            if key not in theirs:
+                yield "%s.%s is not there" % (where, key)
+            else:
+                yield from same(ours[key], theirs[key], "%s.%s" % (where, key))
+        if ours.get("code") in OWN_REASONS | OWN_REMEDIES:
+            return
+    elif isinstance(ours, list):
+        if len(ours) != len(theirs):
+            yield "%s: %d and %d" % (where, len(ours), len(theirs))
+        for number, (one, other) in enumerate(zip(ours, theirs)):
+            yield from same(one, other, "%s[%d]" % (where, number))
+    elif isinstance(ours, str):
+        if ONLY_LINUX.sub("", ours) != POLITE.sub("with TERM", theirs):
+            yield "%s: %r and %r" % (where, ours, theirs)
+    elif ours != theirs:
+        yield "%s: %r and %r" % (where, ours, theirs)
+
+
+def of_its_own(name):
+    """Whether a case has sentences that speak of the system itself."""
+    wishes, policy = in_python.wish_of(SHARED[name])
+    plan = in_python.decide(in_python.snapshot_of(SHARED[name], wishes), wishes, policy)
+    return any(refusal.code in OWN_REASONS | OWN_REMEDIES for refusal in plan.refusals) or any(
+        "unit" in entry for entry in SHARED[name]["given"].get("processes", ())
+    )
+
+
+@pytest.mark.parametrize("check_mode", [False, True], ids=["run", "check"])
+@pytest.mark.parametrize("end", [None, "done", "gone", "failed"])
+def test_both_languages_tell_the_same_story(ask, end, check_mode):
+    names = [name for name in (SHARED if end is None else FREED) if not of_its_own(name)]
+    if check_mode and end is not None:
+        return  # check mode ends when it is decided
+    if end is not None:
+        names = [name for name in names if python_story(SHARED[name], None, True)["result"]["actions"]]
+    assert len(names) > 20
+    asked = [
+        {
+            "given": born(SHARED[name]),
+            "later": born(SHARED[name]) if end == "failed" else empty(SHARED[name]),
+            "wish": SHARED[name]["wish"],
+            "end": end,
+            "now": NOW,
+            "check_mode": check_mode,
+        }
+        for name in names
+    ]
+    found = []
+    for name, told in zip(names, ask("Stories", asked)):
+        assert "error" not in told, told
+        found += same(python_story(SHARED[name], end, check_mode), told, name)
+    assert not found, "\n".join(found[:40])

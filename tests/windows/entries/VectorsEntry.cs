@@ -16,6 +16,8 @@ using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Decid
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Errors;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelPlans;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelRun;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Report;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Wishes;
 
 public static class VectorsEntry
@@ -25,6 +27,14 @@ public static class VectorsEntry
     {
         string spec = File.ReadAllText(arguments[0]);
         return RigJson.Write(Cases(input).Select(one => Answered(() => PlanOf(one, spec))).ToList());
+    }
+
+    // [{given, wish, end, later, now, check_mode}] -> [{result, diff}]: what is told of a run that ended in this way.
+    // end: null (decided and nothing more), done, gone, failed; later: what was seen afterwards.
+    public static string Stories(string input, string[] arguments)
+    {
+        string spec = File.ReadAllText(arguments[0]);
+        return RigJson.Write(Cases(input).Select(one => Answered(() => Told(one, spec))).ToList());
     }
 
     // [options] -> [{ansible: sentence} or {option, sentence} or {}]: what each task is told of its options.
@@ -99,6 +109,29 @@ public static class VectorsEntry
             said = "exception: " + error.Message;
             return null;
         }
+    }
+
+    private static object Told(IDictionary one, string spec)
+    {
+        string said;
+        IDictionary parameters = Parameters((IDictionary)one["wish"], spec, out said);
+        IReadOnlyList<Wish> wishes = WishReader.All(parameters);
+        Policy policy = WishReader.PolicyOf(parameters);
+        Snapshot snapshot = VectorsGiven.Snapshot((IDictionary)one["given"], wishes, null);
+        Plan plan = Decider.Decide(snapshot, wishes, policy);
+        string end = (string)one["end"];
+        Story story = new Story(snapshot, plan, policy, (bool)one["check_mode"], plan.Refusals.FirstOrDefault());
+        if (end != null)
+        {
+            Refusal error = end == Outcome.Failed ? new Refusal(Codes.StepFailed, "it does not end", "look at it") : null;
+            Snapshot later = VectorsGiven.Snapshot((IDictionary)one["later"], wishes, null);
+            IEnumerable<Outcome> outcomes = plan.Steps.Select(
+                step => new Outcome(step, end, end != Outcome.Gone, 1.2345, end == Outcome.Done ? 2 : 0, null, error));
+            story = story.With(outcomes: outcomes, proof: new Proof(later, Decider.Decide(later, wishes, policy), error), failure: error);
+        }
+        DateTime now = new DateTime(1970, 1, 1, 0, 0, 0, DateTimeKind.Utc).AddSeconds((int)one["now"]);
+        story = story.With(elapsed: 2.0006);
+        return new Dictionary<string, object> { { "result", Reporter.Result(story, now) }, { "diff", Reporter.Diff(story) } };
     }
 
     private static object PlanOf(IDictionary one, string spec)
@@ -208,7 +241,7 @@ internal static class VectorsGiven
         {
             // A unit is no service of Windows: a case that turns on it is marked as one of Linux.
             Only(entry, "pid", "name", "parent", "exe", "command", "user", "uid", "sid", "unit", "services", "window", "critical", "protection",
-                "denied", "session");
+                "denied", "session", "started");
             List<int> ancestors = new List<int>();
             int above = Number(entry, "parent", 0);
             while (above != 0 && !ancestors.Contains(above))
@@ -219,7 +252,8 @@ internal static class VectorsGiven
             int pid = (int)entry["pid"];
             found.Add(new Process(
                 pid, (string)entry["name"], Number(entry, "parent", 0), (string)entry["exe"], (string)entry["command"], (string)entry["user"],
-                entry.Contains("uid") ? entry["uid"].ToString() : (string)entry["sid"], null, pid * 10L, ancestors, Number(entry, "session", 1),
+                entry.Contains("uid") ? entry["uid"].ToString() : (string)entry["sid"],
+                entry.Contains("started") ? Convert.ToDouble(entry["started"]) : (double?)null, pid * 10L, ancestors, Number(entry, "session", 1),
                 Flag(entry, "window", true), Flag(entry, "critical", false), Number(entry, "protection", 0), Texts(entry, "services"),
                 Flag(entry, "denied", false)));
         }

@@ -8,6 +8,7 @@
 //   C:\recorded\dependants   lines of NAME DEPENDANT DEPENDANT ...: what EnumDependentServices says
 //   C:\recorded\setup        lines of NAME RESTARTS TRIGGERS PROTECTION DELAYED: what QueryServiceConfig2 says
 //   C:\recorded\refused      the manager can't be opened
+//   C:\recorded\unreachable  the name of an account takes for ever to find
 #define _ADVAPI32_ // its functions are ours, not imported
 #include <winsock2.h>
 #include <windows.h>
@@ -166,4 +167,13 @@ BOOL WINAPI QueryServiceConfig2W(SC_HANDLE service, DWORD level, BYTE *into, DWO
         *(DWORD *)into = level == 3 ? delayed : level == 8 ? triggers : protection;
     }
     return TRUE;
+}
+
+BOOL WINAPI LookupAccountSidW(const WCHAR *system, PSID sid, WCHAR *name, DWORD *name_size, WCHAR *domain, DWORD *domain_size, SID_NAME_USE *use)
+{
+    FILE *unreachable = recorded("unreachable");
+    if (unreachable)
+        Sleep(INFINITE);
+    return ((BOOL(WINAPI *)(const WCHAR *, PSID, WCHAR *, DWORD *, WCHAR *, DWORD *, SID_NAME_USE *))real("LookupAccountSidW"))(
+        system, sid, name, name_size, domain, domain_size, use);
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from windows import rig
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 ENTRY = HERE / "entries" / "SystemEntry.cs"
 FAKES = HERE / "fakes"
 RECORDED = HERE / "recorded"
@@ -24,14 +24,13 @@ ROOMS = re.compile(r"^(Native|Observe|Act|Prove|Model|Errors|Addresses|Masking|S
 Json = t.Any
 
 
-def program(csharp: Path, fakes: t.Mapping[str, str] | None = None) -> Path:
+def program(csharp: Path, fakes: t.Sequence[str] = ()) -> Path:
     """The stages as a program of Windows.
 
-    :param fakes: library -> name of the C file in ``fakes/`` that answers for it.
+    :param fakes: libraries whose part a file in ``fakes/`` plays.
     """
     sources = [path for path in rig.utils() if ROOMS.match(path.name)]
-    named = {library: FAKES / name for library, name in (fakes or {}).items()}
-    return rig.program(csharp, [*sources, ENTRY], fakes=named)
+    return rig.program(csharp, [*sources, ENTRY], fakes={library: FAKES / (library + ".c") for library in fakes})
 
 
 def parsed(app: Path, method: str, given: Json) -> Json:
@@ -41,7 +40,12 @@ def parsed(app: Path, method: str, given: Json) -> Json:
     """
     text = given if isinstance(given, str) else json.dumps(given)
     done = subprocess.run(
-        ["mono", str(app), "-", "SystemEntry." + method], input=text, capture_output=True, text=True, timeout=60, check=False
+        ["mono", str(app), "-", "SystemEntry." + method],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0 and not done.stderr.strip(), (done.returncode, done.stdout[-2000:], done.stderr[-3000:])
     return json.loads(done.stdout)
@@ -61,7 +65,11 @@ class Stages:
         """
         text = given if isinstance(given, str) else json.dumps(given)
         done = self.prefix.call("net", str(self.app), "-", "SystemEntry." + method, stdin=text, **environment)
-        assert done.returncode == 0 and not done.stderr.strip(), (done.returncode, done.stdout[-2000:], done.stderr[-3000:])
+        assert done.returncode == 0 and not done.stderr.strip(), (
+            done.returncode,
+            done.stdout[-2000:],
+            done.stderr[-3000:],
+        )
         return json.loads(done.stdout)
 
     def look(self, *ports: str, **asked: Json) -> Json:
@@ -105,32 +113,50 @@ class Recorded:
             self._program.write_bytes(self._before)
 
 
+class Services:
+    """Services of one Windows that a test has made."""
+
+    def __init__(self, prefix: rig.Prefix, program: str) -> None:
+        self._prefix = prefix
+        self._program = program
+        self._names: list[str] = []
+
+    def install(self, name: str, *specs: str) -> int:
+        """Make a service and start it; its pid.
+
+        :param specs: see fixtures/service.c.
+        """
+        self._names.append(name)
+        done = self._prefix.call("exe", self._program, "install", name, "-", *specs)
+        found = rig.READY.search(done.stdout)
+        assert found, (done.stdout, done.stderr)
+        return int(found.group(1))
+
+    def state(self, name: str) -> tuple[int, int, int]:
+        """State, pid and start type of a service."""
+        words = self._prefix.call("exe", self._program, "state", name).stdout.split()
+        return int(words[0]), int(words[1]), int(words[2])
+
+    def restart(self, name: str) -> None:
+        """Stop a service and start it again."""
+        for command, wanted in (("stop", 1), ("start", 4)):
+            self._prefix.call("wine", "sc", command, name)
+            until(lambda wanted=wanted: self.state(name)[0] == wanted)
+
+    def clear(self) -> None:
+        """End the processes, whatever they say to a stop, and take the services out of the list."""
+        for name in self._names:
+            pid = self.state(name)[1]
+            if pid:
+                self._prefix.call("wine", "taskkill", "/f", "/pid", str(pid))
+            self._prefix.call("exe", self._program, "remove", name)
+
+
 def end(animal: rig.Animal) -> None:
     """End a program of Windows that a test has started, and wait until it is gone."""
-    animal.process.terminate()
+    if animal.alive():
+        animal.process.terminate()
     animal.process.wait(20)
-
-
-def install(prefix: rig.Prefix, service: str, *arguments: str) -> int:
-    """Make a service of fixtures/service.c and start it; its pid."""
-    done = prefix.call("exe", service, "install", *arguments)
-    found = rig.READY.search(done.stdout)
-    assert found, (done.stdout, done.stderr)
-    return int(found.group(1))
-
-
-def state(prefix: rig.Prefix, service: str, name: str) -> tuple[int, int, int]:
-    """State, pid and start type of a service."""
-    words = prefix.call("exe", service, "state", name).stdout.split()
-    return int(words[0]), int(words[1]), int(words[2])
-
-
-def remove(prefix: rig.Prefix, service: str, name: str) -> None:
-    """End a service's process, whatever it says to a stop, and take the service out of the list."""
-    pid = state(prefix, service, name)[1]
-    if pid:
-        prefix.call("wine", "taskkill", "/f", "/pid", str(pid))
-    prefix.call("exe", service, "remove", name)
 
 
 def until(check: t.Callable[[], t.Any], seconds: float = 20.0) -> t.Any:

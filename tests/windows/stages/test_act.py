@@ -10,73 +10,16 @@ import time
 
 import pytest
 
-from windows import rig, stages
-from windows.test_parsers import BOUND_AT, table, tcp4
-
-PORTS = iter(range(23000, 24000))
+from windows.stages import stage
+from windows.stages.tables import BOUND_AT, table, tcp4
 
 
 @pytest.fixture
-def port():
-    return next(PORTS)
-
-
-@pytest.fixture(scope="module")
-def holder(tools):
-    return str(rig.native("holder"))
-
-
-@pytest.fixture(scope="module")
-def service(tools):
-    return str(rig.native("service"))
-
-
-@pytest.fixture(scope="module")
-def real(csharp, prefix):
-    return stages.Stages(stages.program(csharp), prefix)
-
-
-@pytest.fixture
-def recorded(csharp, prefix):
-    folder = stages.Recorded(prefix)
-    yield lambda **fakes: (stages.Stages(stages.program(csharp, fakes), prefix), folder)
-    folder.clear()
-
-
-@pytest.fixture
-def start(prefix):
-    animals = []
-
-    def started(*arguments):
-        animals.append(prefix.start(*arguments))
-        return animals[-1]
-
-    yield started
-    for animal in animals:
-        if animal.alive():
-            stages.end(animal)
-
-
-@pytest.fixture
-def bystander(start, holder):
+def bystander(start, more_ports):
     """Somebody else, on another port, who must live."""
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(next(PORTS)))
+    animal = start("listen", "tcp4", "127.0.0.1", next(more_ports))
     yield animal
     assert animal.alive()
-
-
-@pytest.fixture
-def installed(prefix, service):
-    """Make services; they are gone with the test."""
-    names = []
-
-    def install(name, *specs):
-        names.append(name)
-        return stages.install(prefix, service, name, "-", *specs)
-
-    yield install
-    for name in names:
-        stages.remove(prefix, service, name)
 
 
 def ask(told, port, **step):
@@ -92,8 +35,8 @@ def outcome(said):
 # Processes ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_process_is_ended_at_once(real, start, bystander, holder, port):
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(port))
+def test_a_process_is_ended_at_once(real, start, bystander, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port)
     said = ask(real, port, actuator="process", signal="TERMINATE", grace=30)
     done = outcome(said)
     assert (done["result"], done["acted"], done["killed"], done["error"]) == ("done", True, [], None)
@@ -102,16 +45,16 @@ def test_a_process_is_ended_at_once(real, start, bystander, holder, port):
     assert done["seconds"] < 5
 
 
-def test_a_window_is_asked_to_close(real, start, bystander, holder, port):
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(port), "window")
+def test_a_window_is_asked_to_close(real, start, bystander, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port, "window")
     done = outcome(ask(real, port, actuator="process", signal="WM_CLOSE", kill=True, grace=20))
     assert (done["result"], done["acted"], done["killed"]) == ("done", True, [])
     assert animal.wait_gone()
     assert "WM_CLOSE" in animal.said()
 
 
-def test_one_that_does_not_hear_is_ended_after_the_grace_period(real, start, bystander, holder, port):
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(port), "deaf")
+def test_one_that_does_not_hear_is_ended_after_the_grace_period(real, start, bystander, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port, "deaf")
     done = outcome(ask(real, port, actuator="process", signal="WM_CLOSE", kill=True, grace=1))
     assert (done["result"], done["killed"]) == ("done", [animal.pid])
     assert "WM_CLOSE" in animal.said()
@@ -119,8 +62,8 @@ def test_one_that_does_not_hear_is_ended_after_the_grace_period(real, start, bys
     assert 1 <= done["seconds"] < 8
 
 
-def test_one_that_does_not_hear_lives_where_it_may_not_be_ended(real, start, holder, port):
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(port), "deaf")
+def test_one_that_does_not_hear_lives_where_it_may_not_be_ended(real, start, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port, "deaf")
     said = ask(real, port, actuator="process", signal="WM_CLOSE", kill=False, grace=0.5)
     done = outcome(said)
     assert (done["result"], done["acted"], done["error"]["code"]) == ("failed", True, "still_held")
@@ -128,30 +71,30 @@ def test_one_that_does_not_hear_lives_where_it_may_not_be_ended(real, start, hol
     assert animal.alive() and len(said["rows"]) == 1
 
 
-def test_without_a_window_nobody_is_waited_for(real, start, holder, port):
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(port))
+def test_without_a_window_nobody_is_waited_for(real, start, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port)
     done = outcome(ask(real, port, actuator="process", signal="WM_CLOSE", kill=False, grace=30))
     assert (done["result"], done["acted"], done["error"]["code"]) == ("failed", False, "no_polite_way")
     assert done["seconds"] < 5
     assert animal.alive()
 
 
-def test_without_a_window_it_is_ended_at_once_where_that_is_allowed(real, start, holder, port):
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(port))
+def test_without_a_window_it_is_ended_at_once_where_that_is_allowed(real, start, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port)
     done = outcome(ask(real, port, actuator="process", signal="WM_CLOSE", kill=True, grace=30))
     assert (done["result"], done["killed"]) == ("done", [animal.pid])
     assert done["seconds"] < 5
 
 
-def test_another_start_time_is_another_process(real, start, holder, port):
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(port))
+def test_another_start_time_is_another_process(real, start, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port)
     done = outcome(ask(real, port, actuator="process", signal="TERMINATE", kill=True, shift=1))
     assert (done["result"], done["acted"]) == ("gone", False)
     assert animal.alive()
 
 
-def test_one_that_may_not_be_opened_is_not_touched(real, start, holder, port):
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(port), "closed")
+def test_one_that_may_not_be_opened_is_not_touched(real, start, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port, "closed")
     done = outcome(ask(real, port, actuator="process", signal="TERMINATE", kill=True))
     assert (done["result"], done["acted"]) == ("gone", False)
     assert animal.alive()
@@ -169,7 +112,7 @@ def between(prefix, told, given, happens):
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        stages.until((prefix.drive_c / "ready").exists)
+        stage.until((prefix.drive_c / "ready").exists)
         happens()
     finally:
         (prefix.drive_c / "go").write_text("")
@@ -177,20 +120,20 @@ def between(prefix, told, given, happens):
     return said
 
 
-def test_a_holder_that_leaves_first_is_not_looked_for(real, prefix, start, holder, port):
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(port))
+def test_a_holder_that_leaves_first_is_not_looked_for(real, prefix, start, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port)
     given = {"ports": ["tcp %d" % port], "step": {"actuator": "process", "signal": "TERMINATE", "kill": True}}
-    said = between(prefix, real, given, lambda: stages.end(animal))
+    said = between(prefix, real, given, lambda: stage.end(animal))
     assert (outcome(said)["result"], outcome(said)["acted"]) == ("gone", False)
 
 
-def test_a_new_holder_is_never_stopped(real, prefix, start, holder, port):
-    animal = start(holder, "listen", "tcp4", "127.0.0.1", str(port))
+def test_a_new_holder_is_never_stopped(real, prefix, start, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port)
     newcomers = []
 
     def replace():
-        stages.end(animal)
-        newcomers.append(start(holder, "listen", "tcp4", "127.0.0.1", str(port)))
+        stage.end(animal)
+        newcomers.append(start("listen", "tcp4", "127.0.0.1", port))
 
     given = {"ports": ["tcp %d" % port], "step": {"actuator": "process", "signal": "TERMINATE", "kill": True}}
     said = between(prefix, real, given, replace)
@@ -198,30 +141,30 @@ def test_a_new_holder_is_never_stopped(real, prefix, start, holder, port):
     assert newcomers[0].alive() and said["rows"][0]["pid"] == newcomers[0].pid
 
 
-def test_dropped_clients_are_counted(real, start, holder, port):
-    server = start(holder, "listen", "tcp4", "127.0.0.1", str(port), "accept")
-    client = start(holder, "connect", "tcp4", "127.0.0.1", str(port))
+def test_dropped_clients_are_counted(real, start, port):
+    server = start("listen", "tcp4", "127.0.0.1", port, "accept")
+    client = start("connect", "tcp4", "127.0.0.1", port)
     server.wait_for("accepted")
     done = outcome(ask(real, port, actuator="process", signal="TERMINATE", states=["LISTEN"]))
     assert (done["result"], done["dropped"]) == ("done", 1)
     assert client.alive(), "clients are never touched"
 
 
-def test_drain_waits_for_clients_and_not_longer_than_it_may(real, start, holder, port):
-    server = start(holder, "listen", "tcp4", "127.0.0.1", str(port), "accept")
+def test_drain_waits_for_clients_and_not_longer_than_it_may(real, start, port):
+    server = start("listen", "tcp4", "127.0.0.1", port, "accept")
     given = {"ports": ["tcp %d" % port], "drain": 1.5, "step": {"actuator": "process", "states": ["LISTEN"]}}
     assert real("Drain", given)["waited"] is False
-    start(holder, "connect", "tcp4", "127.0.0.1", str(port))
+    start("connect", "tcp4", "127.0.0.1", port)
     server.wait_for("accepted")
     said = real("Drain", given)
     assert said["waited"] is True and 1.4 <= said["seconds"] < 4
 
 
-def test_recorded_program_behind_http_sys_is_asked_through_its_queue(recorded, start, holder, port):
+def test_recorded_program_behind_http_sys_is_asked_through_its_queue(recorded, start, port, more_ports):
     # The row is PID 4's. Without a queue in the step, nobody of the step has it.
-    look, files = recorded(iphlpapi="iphlpapi.c")
-    animal = start(holder, "idle")
-    other = next(PORTS)
+    look, files = recorded("iphlpapi")
+    animal = start("idle")
+    other = next(more_ports)
     files.write("tcp4.bin", table(tcp4(2, "127.0.0.1", port, pid=4), tcp4(2, "127.0.0.1", other, pid=animal.pid)))
     for queue, result in ((None, "gone"), ("shop", "done")):
         step = {"actuator": "process", "signal": "TERMINATE", "kill": True, "queue": queue, "root": animal.pid}
@@ -234,93 +177,89 @@ def test_recorded_program_behind_http_sys_is_asked_through_its_queue(recorded, s
 # Services -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_service_is_stopped_by_its_manager(real, prefix, service, installed, bystander, port):
+def test_a_service_is_stopped_by_its_manager(real, services, bystander, port):
     name = "stop%d" % port
-    installed(name, "%s:%d" % (name, port))
+    services.install(name, "%s:%d" % (name, port))
     said = ask(real, port, actuator="service", signal="STOP", services=[name], grace=20)
     done = outcome(said)
     assert (done["result"], done["acted"], done["error"]) == ("done", True, None)
     assert said["rows"] == []
-    assert stages.state(prefix, service, name)[::2] == (1, 3)
+    assert services.state(name)[::2] == (1, 3)
 
 
-def test_a_service_takes_its_time(real, prefix, service, installed, port):
+def test_a_service_takes_its_time(real, services, port):
     name = "slow%d" % port
-    installed(name, "%s:%d:slow" % (name, port))
+    services.install(name, "%s:%d:slow" % (name, port))
     done = outcome(ask(real, port, actuator="service", signal="STOP", services=[name], grace=20))
     assert done["result"] == "done" and done["seconds"] >= 2.5
-    assert stages.state(prefix, service, name)[0] == 1
+    assert services.state(name)[0] == 1
 
 
-def test_a_service_that_never_stops_is_not_ended(real, prefix, service, installed, port):
+def test_a_service_that_never_stops_is_not_ended(real, services, port):
     name = "stubborn%d" % port
-    pid = installed(name, "%s:%d:stubborn" % (name, port))
+    pid = services.install(name, "%s:%d:stubborn" % (name, port))
     done = outcome(ask(real, port, actuator="service", signal="STOP", services=[name], kill=True, grace=1))
     assert (done["result"], done["acted"], done["error"]["code"]) == ("failed", True, "still_held")
     assert "is still stopping 1 s after the stop request" in done["error"]["reason"]
-    assert stages.state(prefix, service, name)[:2] == (3, pid)
+    assert services.state(name)[:2] == (3, pid)
 
 
-def test_a_service_that_takes_no_stop(real, prefix, service, installed, port):
+def test_a_service_that_takes_no_stop(real, services, port):
     name = "deaf%d" % port
-    pid = installed(name, "%s:%d:deaf" % (name, port))
+    pid = services.install(name, "%s:%d:deaf" % (name, port))
     done = outcome(ask(real, port, actuator="service", signal="STOP", services=[name], persist=True, grace=5))
     assert (done["result"], done["acted"], done["error"]["code"]) == ("failed", False, "step_failed")
     assert "Windows error 1052" in done["error"]["reason"]
-    assert stages.state(prefix, service, name) == (4, pid, 3), "its start type is what it was"
+    assert services.state(name) == (4, pid, 3), "its start type is what it was"
 
 
-def test_dependants_are_stopped_first(real, prefix, service, installed, port):
+def test_dependants_are_stopped_first(real, services, port):
     base, above = "base%d" % port, "above%d" % port
-    installed(base, "%s:%d" % (base, port))
-    installed(above, "%s:0:slow" % above)
+    services.install(base, "%s:%d" % (base, port))
+    services.install(above, "%s:0:slow" % above)
     began = time.monotonic()
     done = outcome(ask(real, port, actuator="service", signal="STOP", services=[above, base], grace=20))
     assert done["result"] == "done" and time.monotonic() - began >= 2.5, "the slow one is waited for"
-    assert [stages.state(prefix, service, name)[0] for name in (base, above)] == [1, 1]
+    assert [services.state(name)[0] for name in (base, above)] == [1, 1]
 
 
-def test_what_was_stopped_before_a_failure_is_told(real, prefix, service, installed, port):
+def test_what_was_stopped_before_a_failure_is_told(real, services, port):
     base, above = "kept%d" % port, "first%d" % port
-    pid = installed(base, "%s:%d:deaf" % (base, port))
-    installed(above, "%s:0" % above)
+    pid = services.install(base, "%s:%d:deaf" % (base, port))
+    services.install(above, "%s:0" % above)
     done = outcome(ask(real, port, actuator="service", signal="STOP", services=[above, base], grace=20))
     assert done["result"] == "failed" and done["acted"] is True
     assert "(stopped before it: %s)" % above in done["error"]["reason"]
-    assert stages.state(prefix, service, base)[:2] == (4, pid)
+    assert services.state(base)[:2] == (4, pid)
 
 
-def test_persist_disables_a_service(real, prefix, service, installed, port):
+def test_persist_disables_a_service(real, services, port):
     name = "persist%d" % port
-    installed(name, "%s:%d" % (name, port))
-    assert outcome(ask(real, port, actuator="service", signal="STOP", services=[name], persist=True))["result"] == "done"
-    assert stages.state(prefix, service, name)[::2] == (1, 4)
+    services.install(name, "%s:%d" % (name, port))
+    assert (
+        outcome(ask(real, port, actuator="service", signal="STOP", services=[name], persist=True))["result"] == "done"
+    )
+    assert services.state(name)[::2] == (1, 4)
 
 
-def test_a_service_that_was_started_anew_is_another_one(real, prefix, service, installed, port):
+def test_a_service_that_was_started_anew_is_another_one(real, prefix, services, port):
     name = "anew%d" % port
-    installed(name, "%s:%d" % (name, port))
-
-    def restart():
-        prefix.call("wine", "sc", "stop", name)
-        stages.until(lambda: stages.state(prefix, service, name)[0] == 1)
-        prefix.call("wine", "sc", "start", name)
-        stages.until(lambda: stages.state(prefix, service, name)[0] == 4)
+    services.install(name, "%s:%d" % (name, port))
 
     given = {"ports": ["tcp %d" % port], "step": {"actuator": "service", "signal": "STOP", "services": [name]}}
-    done = outcome(between(prefix, real, given, restart))
+    done = outcome(between(prefix, real, given, lambda: services.restart(name)))
     assert (done["result"], done["acted"]) == ("gone", False)
-    assert stages.state(prefix, service, name)[0] == 4
+    assert services.state(name)[0] == 4
 
 
-def test_recorded_manager_that_refuses(recorded, prefix, service, installed, port):
+def test_recorded_manager_that_refuses(recorded, services, port):
     name = "refused%d" % port
-    installed(name, "%s:%d" % (name, port))
-    look, files = recorded(advapi32="advapi32.c")
+    services.install(name, "%s:%d" % (name, port))
+    look, files = recorded("advapi32")
     files.write("refused", "")
     done = outcome(ask(look, port, actuator="service", signal="STOP", services=[name]))
     assert (done["result"], done["acted"], done["error"]["code"]) == ("failed", False, "not_permitted")
-    assert stages.state(prefix, service, name)[0] == 4
+    assert services.state(name)[0] == 4
 
 
 # Single connections -------------------------------------------------------------------------------------------------
@@ -330,9 +269,9 @@ def connection(port, pid, created=BOUND_AT):
     return table(tcp4(5, "192.0.2.1", port, "192.0.2.2", 50000, pid, created))
 
 
-def test_recorded_connection_is_closed_by_its_two_ends(recorded, start, holder, port):
-    animal = start(holder, "idle")
-    look, files = recorded(iphlpapi="iphlpapi.c")
+def test_recorded_connection_is_closed_by_its_two_ends(recorded, start, port):
+    animal = start("idle")
+    look, files = recorded("iphlpapi")
     files.write("tcp4.bin", connection(port, animal.pid))
     done = outcome(ask(look, port, actuator="tcp_entry"))
     assert (done["result"], done["acted"]) == ("done", True)
@@ -345,9 +284,9 @@ def test_recorded_connection_is_closed_by_its_two_ends(recorded, start, holder, 
 @pytest.mark.parametrize(
     ("code", "result", "error"), [(5, "failed", "not_permitted"), (87, "failed", "step_failed"), (317, "gone", None)]
 )
-def test_recorded_refusals_of_settcpentry(recorded, start, holder, port, code, result, error):
-    animal = start(holder, "idle")
-    look, files = recorded(iphlpapi="iphlpapi.c")
+def test_recorded_refusals_of_settcpentry(recorded, start, port, code, result, error):
+    animal = start("idle")
+    look, files = recorded("iphlpapi")
     files.write("tcp4.bin", connection(port, animal.pid))
     files.write("set.code", str(code))
     done = outcome(ask(look, port, actuator="tcp_entry"))
@@ -355,9 +294,9 @@ def test_recorded_refusals_of_settcpentry(recorded, start, holder, port, code, r
     assert (done["error"] or {}).get("code") == error
 
 
-def test_recorded_connection_that_is_another_one_by_now(recorded, prefix, start, holder, port):
-    animal = start(holder, "idle")
-    look, files = recorded(iphlpapi="iphlpapi.c")
+def test_recorded_connection_that_is_another_one_by_now(recorded, prefix, start, port):
+    animal = start("idle")
+    look, files = recorded("iphlpapi")
     files.write("tcp4.bin", connection(port, animal.pid))
     given = {"ports": ["tcp %d" % port], "step": {"actuator": "tcp_entry"}}
     said = between(prefix, look, given, lambda: files.write("tcp4.bin", connection(port, animal.pid, BOUND_AT + 5)))

@@ -6,57 +6,22 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import json
 import struct
 
 import pytest
 
-from windows import stages
-
-# A FILETIME: some moment of 2026.
-BOUND_AT = 134_397_103_878_723_020
+from windows.stages import stage
+from windows.stages.tables import BOUND_AT, table, tcp4, tcp6, udp4, udp6
 
 
 @pytest.fixture(scope="module")
 def understood(tools, csharp):
-    return functools.partial(stages.parsed, stages.program(csharp))
+    return functools.partial(stage.parsed, stage.program(csharp))
 
 
 def text_of(name):
-    return (stages.RECORDED / "netsh" / name).read_bytes().hex()
-
-
-# Rows as tcpmib.h and udpmib.h have them, written down here a second time: by struct's rules, not by our own offsets.
-
-
-def port(number):
-    return struct.pack("!H2x", number)
-
-
-def tcp4(state, local, local_port, remote="0.0.0.0", remote_port=0, pid=0, created=0):
-    packed = struct.pack("<I", state) + ipaddress.ip_address(local).packed + port(local_port)
-    packed += ipaddress.ip_address(remote).packed + port(remote_port) + struct.pack("<I", pid)
-    return packed + struct.pack("<q16Q", created, *range(16))
-
-
-def tcp6(state, local, local_port, remote="::", remote_port=0, pid=0, created=0, scope=0):
-    packed = ipaddress.ip_address(local).packed + struct.pack("<I", scope) + port(local_port)
-    packed += ipaddress.ip_address(remote).packed + struct.pack("<I", 0) + port(remote_port) + struct.pack("<II", state, pid)
-    return packed + struct.pack("<q16Q", created, *range(16))
-
-
-def udp4(local, local_port, pid=0, created=0):
-    return ipaddress.ip_address(local).packed + port(local_port) + struct.pack("<I4xqi4x16Q", pid, created, 0, *range(16))
-
-
-def udp6(local, local_port, pid=0, created=0, scope=0):
-    packed = ipaddress.ip_address(local).packed + struct.pack("<I", scope) + port(local_port)
-    return packed + struct.pack("<I4xqi4x16Q", pid, created, 0, *range(16))
-
-
-def table(*rows):
-    return struct.pack("<I4x", len(rows)) + b"".join(rows)
+    return (stage.RECORDED / "netsh" / name).read_bytes().hex()
 
 
 def rows_of(understood, tcp, family, data):
@@ -74,7 +39,11 @@ def test_tcp4_rows(understood):
         ("192.0.2.1", 8080, "TIME_WAIT", 0),
     ]
     # What a listener's remote members hold means nothing.
-    assert [(row["remote_address"], row["remote_port"]) for row in found] == [("", 0), ("192.0.2.2", 50000), ("192.0.2.3", 50001)]
+    assert [(row["remote_address"], row["remote_port"]) for row in found] == [
+        ("", 0),
+        ("192.0.2.2", 50000),
+        ("192.0.2.3", 50001),
+    ]
     assert all(row["family"] == "ipv4" and row["protocol"] == "tcp" for row in found)
     assert found[2]["id"] == 0 and found[0]["id"] > 0 and found[1]["id"] not in (0, found[0]["id"])
 
@@ -110,7 +79,9 @@ def test_udp_rows(understood):
 
 
 def test_every_state_has_netstats_word(understood):
-    found = rows_of(understood, True, 2, table(*(tcp4(state, "127.0.0.1", 1, pid=4) for state in [*range(1, 13), 100, 77])))
+    found = rows_of(
+        understood, True, 2, table(*(tcp4(state, "127.0.0.1", 1, pid=4) for state in [*range(1, 13), 100, 77]))
+    )
     assert [row["state"] for row in found] == (
         "CLOSE LISTEN SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT1 FIN_WAIT2 CLOSE_WAIT CLOSING LAST_ACK TIME_WAIT".split()
         + ["BOUND", "STATE_77"]
@@ -185,7 +156,9 @@ def test_excluded_ranges(understood, language):
     assert found == [[5357, 5357, False], [50000, 50059, True], [59549, 59648, False]]
 
 
-@pytest.mark.parametrize("text", ["", "The following command was not found: x 1 2.\r\n", "70000 70001\r\n", "90 80\r\n", "1 2 3\r\n"])
+@pytest.mark.parametrize(
+    "text", ["", "The following command was not found: x 1 2.\r\n", "70000 70001\r\n", "90 80\r\n", "1 2 3\r\n"]
+)
 def test_no_excluded_ranges(understood, text):
     assert understood("Ranges", text.encode().hex()) == []
 
@@ -195,7 +168,9 @@ def test_dynamic_ports(understood, language):
     assert understood("Dynamic", text_of("dynamic-%s.txt" % language)) == [1024, 15000, False]
 
 
-@pytest.mark.parametrize("text", ["", "Start : 0\r\nNumber : 5\r\n", "Start : 60000\r\nNumber : 9000\r\n", "Start : 1024\r\n"])
+@pytest.mark.parametrize(
+    "text", ["", "Start : 0\r\nNumber : 5\r\n", "Start : 60000\r\nNumber : 9000\r\n", "Start : 1024\r\n"]
+)
 def test_no_dynamic_ports(understood, text):
     assert understood("Dynamic", text.encode().hex()) is None
 
@@ -204,7 +179,15 @@ def test_no_dynamic_ports(understood, text):
 
 
 def test_text_of_the_host_can_be_shown(understood):
-    given = ["plain", "na\u00efve \u4e2d \U0001f680", "a\x1b[31m\r\n\x00", "\x9b", "\u202eexe.txt", "\u2066a\u2069", "C:\\x"]
+    given = [
+        "plain",
+        "na\u00efve \u4e2d \U0001f680",
+        "a\x1b[31m\r\n\x00",
+        "\x9b",
+        "\u202eexe.txt",
+        "\u2066a\u2069",
+        "C:\\x",
+    ]
     assert understood("Printable", json.dumps(given)) == [
         "plain",
         "na\u00efve \u4e2d \U0001f680",

@@ -7,89 +7,83 @@ from __future__ import annotations
 
 import pytest
 
-from windows import rig, stages
+from windows.stages import stage
 
-PORTS = iter(range(25000, 26000))
 OLD = {"actuator": "process", "pid": 100, "start": 1, "id": 7}
-
-
-@pytest.fixture
-def port():
-    return next(PORTS)
-
-
-@pytest.fixture(scope="module")
-def real(csharp, prefix):
-    return stages.Stages(stages.program(csharp), prefix)
-
-
-@pytest.fixture
-def start(prefix, tools):
-    animals = []
-
-    def started(*arguments):
-        animals.append(prefix.start(str(rig.native("holder")), *arguments))
-        return animals[-1]
-
-    yield started
-    for animal in animals:
-        stages.end(animal)
 
 
 @pytest.fixture(scope="module")
 def proven(tools, csharp):
     """What the proof says about looks, each from its time on."""
-    app = stages.program(csharp)
+    app = stage.program(csharp)
 
     def prove(*looks, acted=(OLD,), settle=0.5, until=0.0):
         scenes = [{"at": at, "holder": holder} for at, holder in looks]
-        return stages.parsed(app, "Prove", {"looks": scenes, "acted": list(acted), "settle": settle, "until": until})
+        return stage.parsed(app, "Prove", {"looks": scenes, "acted": list(acted), "settle": settle, "until": until})
 
     return prove
 
 
 def somebody(**changes):
     """A holder that the decision would stop."""
-    return {"pid": 200, "start": 2, "id": 9, "stoppable": True, "outcome": "none", "parents": [], "refusal": None, **changes}
+    return {
+        "pid": 200,
+        "start": 2,
+        "id": 9,
+        "stoppable": True,
+        "outcome": "none",
+        "parents": [],
+        "refusal": None,
+        **changes,
+    }
 
 
 # The bind -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_free_port_can_be_bound(real, port):
-    asked = [[protocol, port, address, False] for protocol in ("tcp", "udp") for address in (None, "127.0.0.1", "::1", "::")]
+    asked = [
+        [protocol, port, address, False] for protocol in ("tcp", "udp") for address in (None, "127.0.0.1", "::1", "::")
+    ]
     assert real("Bind", asked) == [True] * len(asked)
 
 
 @pytest.mark.parametrize(
     ("kind", "address"),
-    [("tcp4", "0.0.0.0"), ("tcp4", "127.0.0.1"), ("tcp6", "::"), ("tcp6", "::1"), ("udp4", "127.0.0.1"), ("udp6", "::1")],
+    [
+        ("tcp4", "0.0.0.0"),
+        ("tcp4", "127.0.0.1"),
+        ("tcp6", "::"),
+        ("tcp6", "::1"),
+        ("udp4", "127.0.0.1"),
+        ("udp6", "::1"),
+    ],
 )
 @pytest.mark.parametrize("flag", [(), ("exclusive",)], ids=["ordinary", "exclusive"])
 def test_a_held_port_can_not_be_bound(real, start, port, kind, address, flag):
-    start("listen", kind, address, str(port), *flag)
+    start("listen", kind, address, port, *flag)
     assert real("Bind", [[kind[:3], port, None, False]]) == [False]
 
 
 def test_a_socket_that_no_table_lists_is_met(real, start, port):
-    start("listen", "tcp4", "127.0.0.1", str(port), "idle")
+    start("listen", "tcp4", "127.0.0.1", port, "idle")
     assert real("Bind", [["tcp", port, None, False]]) == [False]
 
 
 def test_the_other_protocol_does_not_count(real, start, port):
-    start("listen", "tcp4", "127.0.0.1", str(port))
+    start("listen", "tcp4", "127.0.0.1", port)
     assert real("Bind", [["udp", port, None, False]]) == [True]
 
 
 def test_an_address_of_its_own(real, start, port):
-    start("listen", "tcp4", "127.0.0.1", str(port))
+    start("listen", "tcp4", "127.0.0.1", port)
     asked = [["tcp", port, address, False] for address in ("127.0.0.1", "127.0.0.2", "192.0.2.1", "2001:db8::1")]
     # No address of this host: nothing was tried.
     assert real("Bind", asked) == [False, True, None, None]
 
 
 def test_leftovers_alone_do_not_turn_a_holder_into_nobody(real, start, port):
-    start("listen", "tcp4", "0.0.0.0", str(port))
+    start("listen", "tcp4", "0.0.0.0", port)
     assert real("Bind", [["tcp", port, None, True]]) == [False]
 
 
@@ -157,7 +151,9 @@ def test_one_that_may_stay_is_success(proven):
 
 
 def test_what_passes_by_itself_is_waited_for(proven):
-    passing = somebody(stoppable=False, kind="connection", outcome="refused", refusal={"code": "connection", "passing": True})
+    passing = somebody(
+        stoppable=False, kind="connection", outcome="refused", refusal={"code": "connection", "passing": True}
+    )
     said = proven((0, passing), (1.0, None), settle=0, until=10)
     assert said["failure"] is None and 1.0 <= said["seconds"] < 4
     assert proven((0, passing), (5.0, None), settle=0, until=0.5)["failure"]["code"] == "connection"
