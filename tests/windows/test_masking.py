@@ -77,18 +77,27 @@ def test_innocents_stay(ask):
 # Command lines of Windows: what is shown, with § for the secret.
 WINDOWS = [
     (r'"C:\Program Files\MySQL\bin\mysqld.exe" --port=3306', r'"C:\Program Files\MySQL\bin\mysqld.exe" --port=3306'),
-    (r'"C:\Program Files\MySQL\bin\MYSQL.EXE" -uroot -p§ db', r'"C:\Program Files\MySQL\bin\MYSQL.EXE" -uroot -p******** db'),
+    (
+        r'"C:\Program Files\MySQL\bin\MYSQL.EXE" -uroot -p§ db',
+        r'"C:\Program Files\MySQL\bin\MYSQL.EXE" -uroot -p******** db',
+    ),
     (r"C:\app\server.exe /password:§ /port:80", r"C:\app\server.exe /password:******** /port:80"),
     (r'server.exe "--password=a § b" x', r"server.exe --password=******** x"),
-    (r'sqlcmd -S h -U sa -P §', r"sqlcmd -S h -U sa -P ********"),
+    (r"sqlcmd -S h -U sa -P §", r"sqlcmd -S h -U sa -P ********"),
     (r'cmd.exe /c "set DB_PASSWORD=§ && app.exe"', r'cmd.exe /c "set DB_PASSWORD=******** && app.exe"'),
     (r'powershell -Command "app --token § --port 80"', r'powershell -Command "app --token ******** --port 80"'),
-    (r'sc.exe config app obj= .\bob password= §', r"sc.exe config app obj= .\bob password= ********"),
-    (r'psexec \\host -u bob -p § cmd', r"psexec \\host -u bob -p ******** cmd"),
-    (r'schtasks /create /ru bob /rp §', r"schtasks /create /ru bob /rp ********"),
-    (r'net user bob § /add', r"net user bob ******** /add"),
-    (r'w3wp.exe -ap "My Pool" -c "Server=x;Password=§;Port=1"', r'w3wp.exe -ap "My Pool" -c Server=x;Password=********;Port=1'),
-    (r'app.exe "{\"user\": \"bob\", \"password\": \"§\"}"', r'app.exe "{\"user\": \"bob\", \"password\": \"********\"}"'),
+    (r"sc.exe config app obj= .\bob password= §", r"sc.exe config app obj= .\bob password= ********"),
+    (r"psexec \\host -u bob -p § cmd", r"psexec \\host -u bob -p ******** cmd"),
+    (r"schtasks /create /ru bob /rp §", r"schtasks /create /ru bob /rp ********"),
+    (r"net user bob § /add", r"net user bob ******** /add"),
+    (
+        r'w3wp.exe -ap "My Pool" -c "Server=x;Password=§;Port=1"',
+        r'w3wp.exe -ap "My Pool" -c Server=x;Password=********;Port=1',
+    ),
+    (
+        r'app.exe "{\"user\": \"bob\", \"password\": \"§\"}"',
+        r'app.exe "{\"user\": \"bob\", \"password\": \"********\"}"',
+    ),
     (r"nginx.exe --private-key C:\keys\server.pem", r"nginx.exe --private-key C:\keys\server.pem"),
 ]
 
@@ -110,7 +119,7 @@ def test_command_lines_of_windows(ask, secret):
         (r'a "b c" d', ["a", "b c", "d"]),
         (r'a "ab\"c" "\\" d', ["a", 'ab"c', "\\", "d"]),
         (r'a a\\\b d"e f"g h', ["a", r"a\\\b", "de fg", "h"]),
-        (r'a a\\\"b c d', ["a", r'a\"b', "c", "d"]),
+        (r"a a\\\"b c d", ["a", r"a\"b", "c", "d"]),
         (r'a a\\\\"b c" d e', ["a", r"a\\b c", "d", "e"]),
         (r'a a"b"" c d', ["a", 'ab" c d']),
         (r'a "" b', ["a", "", "b"]),
@@ -125,7 +134,7 @@ def test_arguments_are_told_apart_as_the_c_runtime_does(ask, line, arguments):
 
 def test_one_safe_line(ask):
     said = ask("Lines", ["a b\ac\u202ed", 'a "b\nc\x1b[1m" \ud83d\ude00 \ud800', "x" * 5000, 'a ""', 'a "b c'])
-    assert said == ["a b\\x07c\\u202ed", 'a b\\x0ac\\x1b[1m \U0001f600 \\ud800', "x" * 4093 + "...", 'a ""', 'a "b c"']
+    assert said == ["a b\\x07c\\u202ed", "a b\\x0ac\\x1b[1m \U0001f600 \\ud800", "x" * 4093 + "...", 'a ""', 'a "b c"']
 
 
 @pytest.mark.parametrize("before", [LONGEST - 30, LONGEST - 12, LONGEST - 5, LONGEST])
@@ -156,7 +165,10 @@ def test_globs_are_those_of_python(ask):
     """Any names and patterns of a small alphabet; both sides without regard to case."""
     chance = random.Random(11)
     pairs = [
-        ["".join(chance.choices("abc-!]", k=chance.randrange(6))), "".join(chance.choices(ALPHABET, k=chance.randrange(8)))]
+        [
+            "".join(chance.choices("abc-!]", k=chance.randrange(6))),
+            "".join(chance.choices(ALPHABET, k=chance.randrange(8))),
+        ]
         for _index in range(6000)
     ]
     for (name, pattern), matches in zip(pairs, ask("Globs", pairs)):
@@ -189,7 +201,10 @@ def python_address(text):
 
 def test_addresses_are_those_of_python(ask):
     chance = random.Random(5)
-    whole = [socket.inet_ntop(socket.AF_INET6, bytes(chance.choice((0, 0, 0, 1, 255)) for _byte in range(16))) for _one in range(400)]
+    whole = [
+        socket.inet_ntop(socket.AF_INET6, bytes(chance.choice((0, 0, 0, 1, 255)) for _byte in range(16)))
+        for _one in range(400)
+    ]
     odd = ["".join(chance.choices(":::0f1.2", k=chance.randrange(1, 12))) for _one in range(4000)]
     known = (
         "1.2.3.4 01.2.3.4 1.2.3 1.2.3.256 0.0.0.0 255.255.255.255 1.2.3.4. .1.2.3 :: ::1 1:: ::ffff:1.2.3.4 ::ffff:102:304 64:ff9b::1.2.3.4 "
@@ -201,7 +216,12 @@ def test_addresses_are_those_of_python(ask):
         wanted = python_address(text)
         # The old "IPv4-compatible" form, which glibc alone writes with dots.
         if wanted is not None and wanted.startswith("::") and "." in wanted:
-            wanted = told if told is not None and socket.inet_pton(socket.AF_INET6, told) == socket.inet_pton(socket.AF_INET6, wanted) else wanted
+            wanted = (
+                told
+                if told is not None
+                and socket.inet_pton(socket.AF_INET6, told) == socket.inet_pton(socket.AF_INET6, wanted)
+                else wanted
+            )
         assert told == wanted, text
 
 
@@ -219,7 +239,16 @@ web               80/tcp
 
 
 def test_service_names(ask):
-    ports = [["http", None], ["WWW", "tcp"], ["http", "udp"], ["mcom", "udp"], ["domain", None], ["web", "tcp"], ["alone", None], ["broken", None]]
+    ports = [
+        ["http", None],
+        ["WWW", "tcp"],
+        ["http", "udp"],
+        ["mcom", "udp"],
+        ["domain", None],
+        ["web", "tcp"],
+        ["alone", None],
+        ["broken", None],
+    ]
     names = [[80, "tcp"], [80, "udp"], [443, "udp"], [7, "tcp"]]
     assert ask("Services", {"table": SERVICES.replace("\n", "\r\n"), "ports": ports, "names": names}) == [
         [80, 80, None, 443, 53, 80, None, None],

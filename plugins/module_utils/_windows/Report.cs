@@ -148,19 +148,16 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.R
         {
             foreach (PortPlan port in plan.Ports)
             {
-                foreach (Holder holder in port.Holders)
+                foreach (int pid in port.Holders.SelectMany(holder => holder.Pids).Distinct().Where(snapshot.Processes.ContainsKey).OrderBy(pid => pid))
                 {
-                    foreach (int pid in holder.Pids.Where(snapshot.Processes.ContainsKey))
+                    Process process = snapshot.Processes[pid];
+                    Found found = seen.FirstOrDefault(one => one.Process.Pid == pid && one.Process.StartTicks == process.StartTicks);
+                    if (found == null)
                     {
-                        Process process = snapshot.Processes[pid];
-                        Found found = seen.FirstOrDefault(one => one.Process.Pid == pid && one.Process.StartTicks == process.StartTicks);
-                        if (found == null)
-                        {
-                            found = new Found(process);
-                            seen.Add(found);
-                        }
-                        found.Add(holder, port.Wish.Port + "/" + port.Wish.Protocol);
+                        found = new Found(process);
+                        seen.Add(found);
                     }
+                    found.Add(port.Holders.Where(holder => holder.Pids.Contains(pid)), port.Wish.Port + "/" + port.Wish.Protocol);
                 }
             }
         }
@@ -238,9 +235,9 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.R
                 Process = process;
             }
 
-            public void Add(Holder holder, string port)
+            public void Add(IEnumerable<Holder> holders, string port)
             {
-                Service = Service ?? (holder.Services.Count == 1 ? holder.Services[0] : null);
+                Service = Service ?? holders.Where(holder => holder.Services.Count == 1).Select(holder => holder.Services[0]).FirstOrDefault();
                 if (!Ports.Contains(port))
                 {
                     Ports.Add(port);
