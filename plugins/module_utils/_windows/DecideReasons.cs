@@ -227,8 +227,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         public static Refusal WrongMethod(string who, string method)
         {
             return new Refusal(
-                Codes.WrongMethod, who + " is managed by no " + method + ", and method: " + method + " allows nothing else",
-                "use method: auto or method: signal");
+                Codes.WrongMethod, who + " can't be stopped with method: " + method, "leave method at auto, which takes its real manager");
         }
 
         /// <summary>method: signal on a process that other services need too.</summary>
@@ -236,7 +235,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         {
             return new Refusal(
                 Codes.WrongMethod, who + " shares its process with other services, and method: signal would end them all",
-                "use method: auto, which stops this service alone");
+                "leave method at auto, which stops this service alone");
         }
 
         /// <summary>method: none waits and stops nothing.</summary>
