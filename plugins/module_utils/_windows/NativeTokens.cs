@@ -8,6 +8,7 @@ using System;
 using System.Collections.Generic;
 using System.Runtime.InteropServices;
 using System.Text;
+using System.Threading;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Native;
 
 namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeTokens
@@ -33,8 +34,12 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
         private const int Query = 0x0008;
         private const int UserInformation = 1;
 
-        // Asking for the name of an account may go to a domain controller: once for each.
+        // Accounts of a machine or a domain; all others are Windows' own.
+        private const string OfADomain = "S-1-5-21-";
+        private const int MostMilliseconds = 5000;
+
         private static readonly Dictionary<string, string> Names = new Dictionary<string, string>();
+        private static bool _outOfReach;
 
         public static Account OwnerOf(KernelHandle process)
         {
@@ -51,13 +56,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
                     return null;
                 }
                 string name;
-                lock (Names)
+                if (!Names.TryGetValue(text, out name))
                 {
-                    if (!Names.TryGetValue(text, out name))
-                    {
-                        name = NameOf(sid) ?? text;
-                        Names[text] = name;
-                    }
+                    name = BoundedNameOf(Copied(sid), text) ?? text;
+                    Names[text] = name;
                 }
                 return new Account(text, name);
             }
@@ -97,7 +99,35 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
             return answer;
         }
 
-        private static string NameOf(IntPtr sid)
+        /// <summary>The bytes of a SID: eight, and four for each sub-authority, which the second byte counts.</summary>
+        private static byte[] Copied(IntPtr sid)
+        {
+            byte[] bytes = new byte[8 + 4 * Marshal.ReadByte(sid, 1)];
+            Marshal.Copy(sid, bytes, 0, bytes.Length);
+            return bytes;
+        }
+
+        /// <summary>The name of an account, unless it takes too long to find: a domain controller may be out of reach.</summary>
+        private static string BoundedNameOf(byte[] sid, string text)
+        {
+            bool local = !text.StartsWith(OfADomain, StringComparison.Ordinal);
+            if (_outOfReach && !local)
+            {
+                return null;
+            }
+            string name = null;
+            Thread asking = new Thread(delegate() { name = NameOf(sid); });
+            asking.IsBackground = true;
+            asking.Start();
+            if (asking.Join(MostMilliseconds))
+            {
+                return name;
+            }
+            _outOfReach = true;
+            return null;
+        }
+
+        private static string NameOf(byte[] sid)
         {
             int nameSize = 512, domainSize = 512, use;
             StringBuilder name = new StringBuilder(nameSize), domain = new StringBuilder(domainSize);
@@ -120,7 +150,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
 
             [DllImport("advapi32.dll", SetLastError = true, CharSet = CharSet.Unicode)]
             [return: MarshalAs(UnmanagedType.Bool)]
-            public static extern bool LookupAccountSidW(string system, IntPtr sid, StringBuilder name, ref int nameSize, StringBuilder domain, ref int domainSize, out int use);
+            public static extern bool LookupAccountSidW(string system, byte[] sid, StringBuilder name, ref int nameSize, StringBuilder domain, ref int domainSize, out int use);
 
             [DllImport("advapi32.dll", SetLastError = true)]
             [return: MarshalAs(UnmanagedType.Bool)]

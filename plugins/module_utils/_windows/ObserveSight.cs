@@ -111,7 +111,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
             }
             HashSet<int> holders = new HashSet<int>(_owners.Values.SelectMany(pids => pids));
             bool kernel = !_question.All && holders.Contains(ProcessBook.SystemPid);
-            List<HttpQueue> queues = kernel ? Queues() : null;
+            List<HttpQueue> queues = kernel ? Queues(elevated) : null;
             HashSet<int> known = new HashSet<int>(holders);
             known.UnionWith(_ghosts.Values.SelectMany(pids => pids));
             if (queues != null)
@@ -255,10 +255,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
             return found;
         }
 
-        private List<HttpQueue> Queues()
+        private List<HttpQueue> Queues(bool elevated)
         {
             List<HttpQueue> queues = KernelPorts.Queues(_services.PidOf, _book.ImageOf);
-            if (queues == null)
+            if (queues == null || (queues.Count == 0 && !elevated))
             {
                 _blind.Add(new Blind("http_sys", "netsh does not say which programs HTTP.sys serves", 1, "run the task as an elevated administrator"));
             }

@@ -486,6 +486,8 @@ public static class SystemEntry
                 (string)holder["kind"] ?? HolderKind.Process, "new.exe", new int[] { Number(holder["pid"]) }, seen.Sockets)
                 .With((string)holder["outcome"], why, Is(holder["stoppable"]));
             PortPlan port = new PortPlan(Asked, PortStatus.Held, null, false, seen.Sockets, new Holder[] { found });
+            // What would be stopped is predicted to be gone.
+            port = port.WithStatus(found.Stoppable ? PortStatus.Free : PortStatus.Held);
             return new Plan(new PortPlan[] { port.Judged(new Holder[] { found }, why, (string)holder["outcome"] == Fate.Kept) });
         }
 

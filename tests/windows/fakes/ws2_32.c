@@ -33,16 +33,17 @@ int WSAAPI setsockopt(SOCKET s, int level, int name, const char *value, int size
 int WSAAPI bind(SOCKET s, const struct sockaddr *where, int size)
 {
     static int calls;
-    int code = 0;
+    int code = 0, one;
     FILE *codes = fopen("C:\\recorded\\bind.code", "r");
-    for (int call = 0; codes && call <= calls && fscanf(codes, "%d", &code) == 1; call++)
-        ;
+    for (int call = 0; codes && fscanf(codes, "%d", &one) == 1; call++)
+        if (call == calls)
+            code = one;
     if (codes)
         fclose(codes);
     calls++;
-    say("bind", where->sa_family, ntohs(((const struct sockaddr_in *)where)->sin_port), size);
+    say("bind", where->sa_family, __builtin_bswap16(((const struct sockaddr_in *)where)->sin_port), size);
     if (code) {
-        WSASetLastError(code);
+        SetLastError(code);
         return SOCKET_ERROR;
     }
     return ((int(WSAAPI *)(SOCKET, const struct sockaddr *, int))real("bind"))(s, where, size);

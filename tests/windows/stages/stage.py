@@ -93,6 +93,10 @@ class Recorded:
         """A file of C:\\recorded."""
         (self.folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
 
+    def read(self, name: str) -> str:
+        """What a fake library wrote down."""
+        return (self.folder / name).read_text()
+
     def netsh(self, arguments: str, text: str) -> None:
         """What netsh says when it is called with these arguments, blanks written as ``_``."""
         self._netsh.mkdir(exist_ok=True)

@@ -247,7 +247,7 @@ Request queue name: shop
     ]
     assert seen["processes"][str(animal.pid)]["name"] == "holder.exe"
     assert seen["kernel"] == {} and seen["blind"] == []
-    assert seen["reservations"] == {port: ["http://+:%d/shop/" % port], "80": ["http://*:80/x/"]}
+    assert seen["reservations"] == {str(port): ["http://+:%d/shop/" % port], "80": ["http://*:80/x/"]}
     assert files.netsh_calls() == ["http_show_servicestate_view=requestq"], "asked once"
 
 
@@ -337,6 +337,25 @@ def test_recorded_protected_process(recorded, start, port):
     look, files = recorded("ntdll")
     files.write("protection", str(0x61))
     assert look.look("tcp %d" % port)["processes"][str(animal.pid)]["protection"] == 0x61
+
+
+def test_recorded_process_that_may_be_seen_and_not_ended(recorded, start, port):
+    animal = start("listen", "tcp4", "127.0.0.1", port)
+    look, files = recorded("kernel32")
+    files.write("unending", "")
+    process = look.look("tcp %d" % port)["processes"][str(animal.pid)]
+    assert process["denied"] is True
+    assert process["ticks"] > 0 and process["exe"].endswith("holder.exe") and process["user"]
+
+
+def test_recorded_account_whose_name_is_out_of_reach(recorded, start, port):
+    animals = [start("listen", "tcp4", address, port) for address in ("127.0.0.1", "127.0.0.2")]
+    look, files = recorded("advapi32")
+    files.write("unreachable", "")
+    began = time.monotonic()
+    processes = look.look("tcp %d" % port)["processes"]
+    assert {processes[str(animal.pid)]["user"] for animal in animals} == {processes[str(animals[0].pid)]["sid"]}
+    assert time.monotonic() - began < 30, "it is waited for once, and not for ever"
 
 
 def test_recorded_table_that_grows(recorded, port):
