@@ -143,6 +143,14 @@ def test_every_key_is_documented(zoo):
     assert len(freed["actions"]) == 1
 
 
+def test_diff_mode_shows_a_port_before_and_after(zoo):
+    port = zoo.port()
+    zoo.listen(port, "window")
+    shown = [zoo.free("%d/tcp" % port, check=check, _ansible_diff=True)["diff"] for check in (True, False)]
+    assert shown[0] == shown[1]
+    assert shown[1] == {"before": "%d/tcp held by holder.exe\n" % port, "after": "%d/tcp free\n" % port}
+
+
 def test_a_free_port_is_free_and_can_be_bound(zoo):
     port = zoo.port()
     result = zoo.run(port=port)

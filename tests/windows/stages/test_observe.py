@@ -284,23 +284,23 @@ def test_recorded_owner_module_of_a_shared_host(recorded, start, port):
     assert [row["service"] for row in look.look("tcp %d" % port)["sockets"]] == [None, None]
 
 
-def test_recorded_setup_of_services(recorded, services, port):
-    name, above = "base%d" % port, "above%d" % port
+def test_recorded_setup_of_services(recorded, services, port, more_ports):
+    name, above, top = "base%d" % port, "above%d" % port, "top%d" % port
     services.install(name, "%s:%d" % (name, port))
     services.install(above, "%s:0" % above)
+    elsewhere = next(more_ports)
+    pid = services.install(top, "%s:%d" % (top, elsewhere))
     look, files = recorded("advapi32")
-    files.write("dependants", "%s %s\n" % (name, above))
+    files.write("dependants", "%s %s\n%s %s\n" % (name, above, above, top))
     files.write("setup", "%s 1 1 2 1\n" % name)
-    seen = look.look("tcp %d" % port)["services"]
-    told = seen[name]
-    assert (told["dependants"], told["restarts"], told["triggers"], told["protected"], told["delayed"]) == (
-        [above],
-        True,
-        True,
-        2,
-        True,
-    )
-    assert seen[above]["state"] == 4, "what depends on it is described too"
+    seen = look.look("tcp %d" % port, others=True)
+    told = seen["services"][name]
+    assert (told["dependants"], told["protected"]) == ([above], 2)
+    assert told["restarts"] and told["triggers"] and told["delayed"]
+    # What depends on it is known too, with its process and its ports.
+    assert seen["services"][above]["state"] == 4
+    assert [(row["port"], row["pid"]) for row in seen["others"]] == [(elsewhere, pid)]
+    assert seen["processes"][str(pid)]["services"] == [top]
 
 
 def test_recorded_manager_that_refuses(recorded, start, port):
