@@ -27,8 +27,12 @@ test: .venv/ready ## everything that has to pass before a change goes in
 	@status=0; \
 	$(PARALLEL) nox-units-3.8 nox-style nox-sanity-2.16 nox-sanity-2.21 nox-units-3.13 nox-lint nox-ansible-lint \
 		nox-docs-check nox-build-import-check nox-license-check nox-extra-checks nox-changelog || status=1; \
-	$(NOX) -s target-2.16 target-2.21 integration fleet-2.16 fleet-2.21 lab || status=1; \
+	$(NOX) -s target-2.16 target-2.21 integration fleet-2.16 fleet-2.21 lab windows || status=1; \
 	exit $$status
+
+.PHONY: windows-test
+windows-test: .venv/ready ## the Windows half of the collection, under Wine; needs root on Debian
+	@$(NOX) -s windows
 
 .PHONY: test-matrix
 test-matrix: test ## the same, and sanity and integration with every ansible-core from 2.16 on

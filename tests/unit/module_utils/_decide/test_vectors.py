@@ -3,16 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs tests/vectors/*.yml against ``decide``. The format is told in tests/vectors/README.md.
 
-The loader is strict: a key that it does not know is a mistake in the vector, not something to pass over.
+The loader is strict: a key that it does not know is a mistake in the vector, not something to pass over. The same cases
+run in C# in tests/windows/test_vectors.py.
 """
 
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
-import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.harbormaster.ports.plugins.module_utils import _argspec, _wishes
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
@@ -28,32 +27,15 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Unit,
     UnitFacts,
 )
+from ansible_collections.harbormaster.ports.tests.vectors.vectors import decisions, only, unmet
 
-VECTORS = Path(__file__).resolve().parents[3] / "vectors"
 SEEDS = range(5)
 LEAST = 60
 OPTIONS = ArgumentSpecValidator(_argspec.port_owner()["argument_spec"])
-
-
-def _cases():
-    for path in sorted(VECTORS.glob("*.yml")):
-        if path.name != "bad_input.yml":  # sentences about options: test__wishes.py
-            for number, case in enumerate(yaml.safe_load(path.read_text(encoding="utf-8"))):
-                yield pytest.param(case, id="%s-%d" % (path.stem, number + 1))
-
-
-CASES = list(_cases())
+CASES = [pytest.param(case, id=name) for name, case in decisions("linux")]
 
 
 # From a vector to what decide takes -------------------------------------------------------------------------------
-
-
-def only(mapping, *known):
-    """The mapping itself; an unknown key is an error."""
-    unknown = set(mapping) - set(known)
-    if unknown:
-        raise ValueError("a vector has no key %s here; known are %s" % (sorted(unknown), ", ".join(known)))
-    return mapping
 
 
 def wish_of(case):
@@ -270,42 +252,9 @@ def told_row(row):
     return "%s to %s" % (here, there) if row.remote_port else here
 
 
-def differences(expected, told, where):
-    """What of the expected does not hold; only the keys that the vector names are looked at."""
-    if isinstance(expected, dict):
-        unknown = set(expected) - set(told)
-        if unknown:
-            raise ValueError("a vector has no key %s at %s" % (sorted(unknown), where))
-        for key, value in expected.items():
-            if key == "remedy_says":
-                if value not in told[key]:
-                    yield "%s: the remedy %r does not say %r" % (where, told[key], value)
-            else:
-                yield from differences(value, told[key], "%s.%s" % (where, key))
-    elif isinstance(expected, list) and expected and isinstance(expected[0], dict):
-        if len(expected) != len(told):
-            yield "%s: %d expected, there are %d: %r" % (where, len(expected), len(told), told)
-        for number, (one, other) in enumerate(zip(expected, told)):
-            yield from differences(one, other, "%s[%d]" % (where, number))
-    elif expected != told:
-        yield "%s: expected %r, it is %r" % (where, expected, told)
-
-
 def check(case, plan):
-    expect = only(case["expect"], "ports", "actions", "warnings")
     ports = {port.wish.label: told_port(port) for port in plan.ports}
-    found = []
-    if set(ports) != set(expect["ports"]):
-        found.append("ports: expected %s, there are %s" % (sorted(expect["ports"]), sorted(ports)))
-    for label, wanted in expect["ports"].items():
-        if label in ports:
-            found += differences(wanted, ports[label], label)
-    found += differences(expect.get("actions", []), [told_step(step) for step in plan.steps], "actions")
-    if "warnings" in expect:
-        missing = [text for text in expect["warnings"] if not any(text in warning for warning in plan.warnings)]
-        if missing or len(expect["warnings"]) != len(plan.warnings):
-            found.append("warnings: expected %r, there are %r" % (expect["warnings"], plan.warnings))
-    return found
+    return unmet(case, ports, [told_step(step) for step in plan.steps], plan.warnings)
 
 
 # The tests --------------------------------------------------------------------------------------------------------
