@@ -222,7 +222,7 @@ class _Docker(_Engine):
 
     @property
     def update_command(self) -> str:
-        return "docker update --restart=no %s" % _name(self.container)
+        return "docker -H unix://%s update --restart=no %s" % (self.container.endpoint, _name(self.container))
 
     def state(self) -> _State:
         answer = self._ask("json", _LOOK)
@@ -264,11 +264,11 @@ class _Podman(_Engine):
 
     @property
     def advice(self) -> str:
-        return "look what hinders it: %s ps" % " ".join(self.container.command)
+        return "look what hinders it: %s" % self._as_its_user("ps")
 
     @property
     def update_command(self) -> str:
-        return "%s update --restart=no %s" % (" ".join(self.container.command), _name(self.container))
+        return self._as_its_user("update --restart=no %s" % _name(self.container))
 
     def state(self) -> _State:
         answer = self._run(("container", "inspect", self.container.id), _LOOK)
@@ -290,6 +290,11 @@ class _Podman(_Engine):
         answer = self._run(("update", "--restart", "no", self.container.id), _LOOK)
         if answer.problem:
             raise _Silent(answer.problem)
+
+    def _as_its_user(self, words: str) -> str:
+        """A command for people; run by another user it is about other containers."""
+        user = self.container.user
+        return "podman %s%s" % (words, "" if user is None else " (as uid %d)" % user)
 
     def _run(self, words: t.Tuple[str, ...], seconds: float) -> command.Answer:
         user = 0 if self.container.user is None else self.container.user

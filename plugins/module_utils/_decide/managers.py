@@ -114,8 +114,18 @@ def socket_unit(snapshot: Snapshot, row: Socket, user: t.Optional[int]) -> t.Opt
 
 
 def keeper(snapshot: Snapshot, user: t.Optional[int]) -> t.Optional[UnitFacts]:
-    """The only running service for which this service manager keeps descriptors; None when there are several or none."""
-    found = [facts for facts in snapshot.units.values() if facts.unit.user == user and facts.up and facts.stored]
+    """The only running service for which this service manager keeps descriptors; None when there are several or none.
+
+    systemd's own daemons don't count: what journald, logind and udevd store are connections and devices, never ports.
+    """
+    found = [
+        facts
+        for facts in snapshot.units.values()
+        if facts.unit.user == user
+        and facts.up
+        and facts.stored
+        and not matching.glob_any(facts.unit.name, tables.PROTECTED_UNITS)
+    ]
     return found[0] if len(found) == 1 else None
 
 

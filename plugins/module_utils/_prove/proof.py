@@ -131,6 +131,19 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
         (target.pid, target.start_ticks) for outcome in outcomes for target in outcome.step.roots + outcome.step.members
     }
     process = snapshot.processes[culprit.pids[0]]
+    managed = {
+        (target.pid, target.start_ticks)
+        for outcome in outcomes
+        if outcome.step.actuator not in ("signal", "destroy")
+        for target in outcome.step.roots + outcome.step.members
+    }
+    if (process.pid, process.start_ticks) in managed:
+        # Whatever a new decision would do about it: its manager was asked, and left it running.
+        return Refusal(
+            STILL_HELD,
+            "%s still holds %s after its manager has stopped what it belongs to" % (_named(process), port.wish.label),
+            "look why it was left running (KillMode= and SendSIGKILL= of a unit), and stop it by hand",
+        )
     if (process.pid, process.start_ticks) in old or not any(outcome.acted for outcome in outcomes):
         return port.refusal or Refusal(
             STILL_HELD,

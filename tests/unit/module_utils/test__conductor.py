@@ -23,6 +23,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Refusal,
     Snapshot,
     Socket,
+    Unit,
+    UnitFacts,
     Wish,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._prove import proof
@@ -586,3 +588,18 @@ def test_workers_are_freed_whatever_names_the_socket(hold, ends, monkeypatch, ba
     assert holder.ended_by() == signal.SIGTERM
     assert all(ends(pid) for pid in holder.workers)
     assert story.proof.plan.ports[0].status == "free"
+
+
+def test_what_a_manager_leaves_behind_is_never_signalled_in_the_same_run(world, act, prove):
+    """A unit whose stop was given up: its process lives on, outside of any running unit. Nothing is killed past systemd."""
+    unit = Unit("tough.service")
+    before = held(100)
+    before = before._replace(
+        processes={**before.processes, 100: before.processes[100]._replace(unit=unit)},
+        units={unit: UnitFacts(unit, main_pid=100)},
+    )
+    after = before._replace(units={unit: UnitFacts(unit, active="failed")})
+    world(before, after)
+    story = run(state="free")
+    assert act == [[100]]
+    assert [outcome.step.action for outcome in story.outcomes] == ["stop_unit"]

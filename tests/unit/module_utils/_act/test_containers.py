@@ -168,7 +168,8 @@ def test_a_policy_that_can_not_be_changed(engine):
     assert (outcome.result, outcome.acted, outcome.error.code) == ("failed", True, "step_failed")
     for words in ("was stopped", "restart policy is still always", "no space left"):
         assert words in outcome.error.reason
-    assert outcome.error.remedy == "run: docker update --restart=no web"
+    path = engine.container().endpoint
+    assert outcome.error.remedy == "run: docker -H unix://%s update --restart=no web" % path
 
 
 def test_a_stop_that_fails_leaves_the_policy_alone(engine):
@@ -358,3 +359,10 @@ def test_a_policy_that_podman_can_not_change(podman):
     outcome = stop(podman(restart="always", update=("Error: unknown flag: --restart\n", 125)), persist=True)
     assert (outcome.result, outcome.acted) == ("failed", True)
     assert "was stopped, but its restart policy is still always: Error: unknown flag" in outcome.error.reason
+    assert outcome.error.remedy == "run: podman update --restart=no web"
+
+
+def test_whose_podman_has_to_be_asked_is_said(podman, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1001)
+    container = podman(said=("Error: no\n", 125), after="running")
+    assert container.user == 1001 and stop(container).error.remedy == "look what hinders it: podman ps (as uid 1001)"

@@ -281,3 +281,34 @@ def test_without_its_descriptors_the_usual_place_counts(monkeypatch):
     for words in (b"-H\0unix:///srv/x.sock", b"--host=unix:///srv/x.sock", b"-Hunix:///srv/x.sock"):
         said[1] = b"dockerd\0" + words + b"\0--debug"
         assert docker.candidates(1, there) == ["/srv/x.sock"]
+
+
+def test_engines_of_others_are_refused_once(monkeypatch):
+    """Which of these is ours can't be told by another user: one socket is closed to us, and that is said once."""
+
+    def refused(path, seconds):
+        raise docker.engine_api.EngineSilent(path, "Permission denied", refused=True)
+
+    monkeypatch.setattr(docker, "daemons", lambda: [11, 12, 13])
+    monkeypatch.setattr(docker, "_is_ours", lambda pid: None)
+    monkeypatch.setattr(docker, "_uid", lambda pid: 0)
+    monkeypatch.setattr(docker, "candidates", lambda pid, there: ["/run/docker.sock"])
+    monkeypatch.setattr(docker.engine_api, "peer", refused)
+    found, (blind,) = docker.running(frozenset())
+    assert found == [] and "at /run/docker.sock: Permission denied" in blind.text and "become" in blind.advice
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (TABLE, [docker.Engine(0, 0, "/run/docker.sock")]),
+        (TABLE.replace(b"libnetwork", b"elsewhere"), []),
+        (b"", []),
+    ],
+    ids=["in operation", "only its socket", "nothing"],
+)
+def test_an_engine_whose_process_is_hidden(monkeypatch, table, expected):
+    """hidepid: nobody is to be seen, but a socket that only an engine in operation has."""
+    monkeypatch.setattr(docker, "daemons", lambda: [])
+    monkeypatch.setattr(docker.engines, "unix_table", lambda pid: table)
+    assert docker.running(frozenset()) == (expected, [])

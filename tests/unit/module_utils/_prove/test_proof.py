@@ -285,6 +285,14 @@ def test_who_shares_the_socket_did_not_take_it_again(name, code):
     assert prove(held(200, name, inode=99), outcomes=[sharing])[0].failure.code == "respawned"
 
 
+def test_what_its_manager_left_running_is_told_as_such():
+    step = STEP._replace(actuator="systemd", action="stop_unit", sockets=held(100).sockets)
+    answer, _eyes = prove(held(100), outcomes=[DONE._replace(step=step)])
+    assert answer.failure.code == "still_held"
+    assert "after its manager has stopped what it belongs to" in answer.failure.reason
+    assert "KillMode=" in answer.failure.remedy
+
+
 def test_a_closed_connection_whose_program_had_bound_it_is_told_as_such():
     wish, busy = connected()
     step = Step("destroy", "close_socket", "connection of node (pid 101)", ("40000/tcp",), sockets=busy.sockets)
