@@ -132,11 +132,20 @@ def _by_container(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder
         also_stops=container.members,
         returns_at_boot=False if lasting else returns,
         persist=lasting,
-        undo="%s update --restart=%s %s" % (container.engine, container.restart, container.name or container.id[:12])
+        undo="%s update --restart=%s %s" % (_client(container), container.restart, container.name or container.id[:12])
         if lasting
         else "",
         grace=own + ENGINE_MARGIN if policy.grace_period is None else policy.grace_period,
     )
+
+
+def _client(container: Container) -> str:
+    """The command that asks this very engine: there may be several on one host."""
+    if container.command:
+        return " ".join(container.command)
+    if container.endpoint in ("", "/run/docker.sock", "/var/run/docker.sock"):
+        return container.engine
+    return "%s -H unix://%s" % (container.engine, container.endpoint)
 
 
 def _returns(container: Container) -> t.Optional[bool]:
