@@ -15,21 +15,32 @@ def refused(host: Host, port, code: str, **options):
     assert done.failed and not done["changed"], done
     assert done["actions"] == []
     assert done["reason"] == code, done
+    assert done["msg"].startswith("nothing was stopped")
     return done
 
 
 @pytest.mark.parametrize("options", [{}, {"method": "signal"}, {"method": "service"}, {"force": True}])
 def test_sshd(host: Host, options):
+    """Over ssh the daemon is where the task itself comes from: that is the first thing to say."""
     daemon = host.main_pid("ssh.service")
-    done = refused(host, 22, "protected_process", **options)
+    done = refused(host, 22, "own_ancestor", **options)
     assert "sshd" in done["msg"]
     assert done.holder(22)["remedy"]
     assert host.main_pid("ssh.service") == daemon and host.ssh("echo in") == "in"
 
 
+@pytest.mark.parametrize("task", [{}, {"play_remote_user": "ops", "play_become": True}], ids=["root", "sudo"])
+def test_sshd_from_a_task_that_no_session_runs(host: Host, task):
+    """Async leaves the session: then it is the name, and the connections, that protect it."""
+    daemon = host.main_pid("ssh.service")
+    done = host.task(port=22, state="free", play_async=60, play_poll=1, **task)
+    assert done.failed and not done["changed"] and done["actions"] == [], done
+    assert done["reason"] in ("own_connection", "protected_process"), done
+    assert host.main_pid("ssh.service") == daemon and host.ssh("echo in") == "in"
+
+
 def test_sshd_unprotected_still_carries_the_connection(host: Host):
-    done = host.free(22, again=False, unprotect=["sshd", "ssh.service"], method="signal").done
-    assert done.failed and not done["changed"], done
+    refused(host, 22, "own_ancestor", unprotect=["sshd", "ssh.service"], method="signal")
     assert host.ssh("echo in") == "in"
 
 
@@ -64,7 +75,7 @@ def test_mixed_request_stops_nothing(host: Host):
     assert done.failed and not done["changed"] and done["actions"] == []
     for name in ("web.service", "shop", "lab-serve", "sshd"):
         assert name in done["msg"], done["msg"]
-    assert done["reason"] == "protected_process"
+    assert done["reason"] == "own_ancestor"
     assert done.holder(22)["outcome"] == "refused"
     kinds = {port: {holder["kind"] for holder in done.holders(port)} for port in pids}
     assert kinds == {8081: {"service"}, 8082: {"container"}, 8083: {"process"}}

@@ -181,7 +181,7 @@ def _containers(engine: Engine, question: Question, until: float) -> t.Iterator[
         identity = answers.identifier(entry, "Id")
         # One that waits to be started again has no ports now, and takes them again in a moment.
         restarting = answers.text(entry, "State") == "restarting"
-        if identity in question.ids or restarting or question.concerns(listed_ports(entry)):
+        if identity and (identity in question.ids or restarting or question.concerns(listed_ports(entry))):
             container = parse(_asked(engine, "/containers/%s/json" % identity, until, absent=True), engine)
             if container and (identity in question.ids or question.concerns(container.published)):
                 yield container

@@ -83,7 +83,7 @@ def accounts(chains: t.Sequence[t.Sequence[Process]], unreserved: bool) -> t.Tup
     :param chains: each holder with its ancestors.
     :param unreserved: root's containers may publish ports that nobody holds.
     """
-    helpers = {one.uid: one.pid for line in chains for one in line if one.uid is not None and _is_podmans(line, one)}
+    helpers = {one.uid: one.pid for line in chains for one in _helpers(line) if one.uid is not None}
     wanted = set(helpers)
     if unreserved:
         wanted.add(0)
@@ -106,13 +106,15 @@ def accounts(chains: t.Sequence[t.Sequence[Process]], unreserved: bool) -> t.Tup
     return list(found.values()), blind
 
 
-def _is_podmans(line: t.Sequence[Process], one: Process) -> bool:
-    """Whether a process of this line stands for a container of podman's. Others use the same helpers."""
-    container = next((some.container for some in line if some.container), None)
+def _helpers(line: t.Sequence[Process]) -> t.List[Process]:
+    """The processes of this line whose account is that of a container of podman's."""
+    container = next((one.container for one in line if one.container), None)
     if container is not None and container.engine != PROGRAM:
-        # conmon watches over cri-o's containers too
-        return False
-    return one.name in PODMAN_HELPERS or (container is not None and one is line[0])
+        # Others use the same helpers: conmon watches over cri-o's containers too.
+        return []
+    found = [one for one in line if one.name in PODMAN_HELPERS]
+    # A process inside may run as another one of the account's users: it counts only when nothing outside is left.
+    return found or (list(line[:1]) if container is not None else [])
 
 
 def conmons(uid: int) -> t.List[int]:

@@ -189,6 +189,14 @@ def test_others_use_the_same_helpers(monkeypatch, processes, count):
     assert len(accounts(processes)[0]) == count
 
 
+def test_a_user_inside_of_a_container_is_no_account(monkeypatch):
+    """Its process runs as one of the account's other users; who watches over it runs as the account."""
+    monkeypatch.setattr(podman, "conmons", lambda uid: [])
+    inside = relay("httpd", 165635, container=Container("podman", "a" * 64))
+    found, blind = accounts([inside, relay("conmon", os.geteuid())])
+    assert [one.uid for one in found] == [os.geteuid()] and blind == []
+
+
 # What it says ------------------------------------------------------------------------------------------------------
 
 
