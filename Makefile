@@ -17,6 +17,14 @@ help: ## show this list
 demo: .venv/ready ## a real holder on a free port: who has it, free it, and again
 	@$(NOX) -s demo
 
+.PHONY: report-demo
+report-demo: .venv/ready ## sample reports in build/report; of your hosts too: make report-demo INVENTORY=hosts
+	@$(NOX) -s report-demo -- $(INVENTORY)
+
+.PHONY: report-screenshot
+report-screenshot: .venv/ready ## make the picture of the report in the README anew
+	@HARBORMASTER_SCREENSHOT=docs/images/fleet-report.png $(NOX) -s report -- tests/report/test_readme.py
+
 .PHONY: test-fast
 test-fast: .venv/ready ## formatting, lint, types and unit tests: the inner loop
 	@$(NOX) -s style units-3.13
@@ -27,7 +35,7 @@ test: .venv/ready ## everything that has to pass before a change goes in
 	@status=0; \
 	$(PARALLEL) nox-units-3.8 nox-style nox-sanity-2.16 nox-sanity-2.21 nox-units-3.13 nox-lint nox-ansible-lint \
 		nox-docs-check nox-build-import-check nox-license-check nox-extra-checks nox-changelog || status=1; \
-	$(NOX) -s target-2.16 target-2.21 integration fleet-2.16 fleet-2.21 lab windows || status=1; \
+	$(NOX) -s target-2.16 target-2.21 integration fleet-2.16 fleet-2.21 report lab windows || status=1; \
 	exit $$status
 
 .PHONY: windows-test

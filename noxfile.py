@@ -176,6 +176,23 @@ def windows(session: nox.Session) -> None:
     _pytest(session, "windows", "-n", "2", "--dist", "loadfile", *(session.posargs or ["tests/windows"]))
 
 
+@nox.session(python="3.12")
+def report(session: nox.Session) -> None:
+    """The fleet report's page in a real browser; its pictures are in tests/output/report."""
+    session.run("scripts/install-browser", external=True)
+    _install(session, "report")
+    _install(session, "core-%s" % NEWEST_CORE)
+    _pytest(session, "report", *(session.posargs or ["tests/report"]))
+
+
+@nox.session(name="report-demo", python="3.12")
+def report_demo(session: nox.Session) -> None:
+    """Sample reports in build/report: this machine, a fleet of 500 that does not exist, and the hosts of an inventory."""
+    _install(session, "core-%s" % MAIN_CORE)
+    env = {"ANSIBLE_COLLECTIONS_PATH": _collections_path(), "PYTHONPATH": _collections_path()}
+    session.run("scripts/demo/report", *session.posargs, external=True, env=env)
+
+
 def _private_home() -> Path:
     """A home directory for ansible-test, so that its environments and its pip stay out of the user's own.
 

@@ -19,7 +19,7 @@ description:
     clean.
   - With a plan it says who is in its way, with an earlier report what is new, gone or somebody else's.
   - It runs on the controller, once for the whole play, as part of a play that has the hosts of the report. The playbook
-    P(harbormaster.ports.report#playbook) has such a play.
+    C(harbormaster.ports.report) has such a play.
 options:
   hosts:
     description:
@@ -40,8 +40,8 @@ options:
     type: str
   plan_variable:
     description:
-      - Name of the variable that has the plan of each host, in the form that the role M(harbormaster.ports.clear_ports#role) takes. A host
-        without such a variable has no plan.
+      - Name of the variable that has the plan of each host, in the form that the role P(harbormaster.ports.clear_ports#role) takes. A host
+        without such a variable, or with an empty one, has no plan.
     type: str
   plan:
     description:

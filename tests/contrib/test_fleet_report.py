@@ -282,6 +282,7 @@ def test_it_works_from_an_installed_collection(fleet, real, tmp_path):
     fleet(DEST, "--limit", "web1")
     assert "<title>Ports of the fleet</title>" in (fleet.out / "report.html").read_text()
     assert document(fleet)["generator"]["collection"]
+    assert (real.collection / "docs" / "fleet-report.schema.json").is_file()
 
 
 def test_the_documentation_is_found(real):

@@ -27,7 +27,7 @@ def shop(site):
         clear_ports_verify_timeout=20,
         shop_port=PORT,
     )
-    words = {"shop_python": controller.PYTHON, "shop_version": "1", "shop_port": str(PORT)}
+    words = {"shop_shebang": "#!" + controller.PYTHON, "shop_version": "1", "shop_port": str(PORT)}
     program = re.sub(r"\{\{ (\w+) \}\}", lambda found: words[found.group(1)], SHOPD)
     for host in site.names:
         path = site.hosts[host]["shop_folder"] + "/shopd"
@@ -102,7 +102,8 @@ def test_a_host_that_is_lost_in_the_middle_ends_the_roll_out(shop, serial):
         - name: Half of a deploy
           ansible.builtin.command: "true"
           vars:
-            ansible_port: "{{ 1 if inventory_hostname == 'web1' else omit }}"
+            ansible_port: 1
+          when: inventory_hostname == 'web1'
         - name: The other half
           ansible.builtin.include_role:
             name: shop

@@ -96,7 +96,7 @@ class Host:
 
     def ok(self, script: str) -> bool:
         """Whether a script ends well."""
-        return self.sh("{ %s\n} >/dev/null 2>&1 && echo fine" % script, check=False).endswith("fine")
+        return self.sh("(%s\n) >/dev/null 2>&1 && echo fine" % script, check=False).endswith("fine")
 
     def ssh(self, script: str, user: str = "root", check: bool = True) -> str:
         """Run a script in an ssh session of its own."""

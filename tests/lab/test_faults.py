@@ -121,7 +121,7 @@ def test_a_systemd_that_hangs_does_not_matter_to_a_report(host: Host):
 
 def test_the_module_is_told_to_end_while_a_unit_stops(host: Host):
     """Nothing is left half done: the stop goes on, and the next run finds a port that is free or about to be."""
-    host.unit("slow.service", "lab-serve --slow 8 8080", TimeoutStopSec="60", Restart="always")
+    host.unit("slow.service", "lab-serve --slow 25 8080", TimeoutStopSec="90", Restart="always")
     host.wait_held(8080)
     host.task(port=8080, state="free", play_async=120, play_poll=0)
     state = "systemctl show -P ActiveState slow.service"

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-OUTPUT = ROOT / "tests" / "output" / "report"
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import fleet  # noqa: E402
-from ansible_collections.harbormaster.ports.plugins.plugin_utils._fleet import page as pages  # noqa: E402
+import fleets
+from ansible_collections.harbormaster.ports.plugins.plugin_utils._fleet import page as pages
+from places import OUTPUT, ROOT
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # No sandbox: the tests may run as root. Nothing but the report is opened, and nothing is asked of a network.
@@ -72,13 +71,13 @@ def write(folder, document, name="report"):
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
     """Path of the page on which everything is once."""
-    return write(tmp_path_factory.mktemp("small"), fleet.small())
+    return write(tmp_path_factory.mktemp("small"), fleets.small())
 
 
 @pytest.fixture(scope="session")
 def large(tmp_path_factory):
     """Path of the page of 500 hosts with 60 listeners each."""
-    return write(tmp_path_factory.mktemp("large"), fleet.large())
+    return write(tmp_path_factory.mktemp("large"), fleets.large())
 
 
 @pytest.fixture

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
+import re
 
-import fleet
+import fleets
 import jsonschema
 import pytest
 from ansible_collections.harbormaster.ports.plugins.plugin_utils._fleet import document, page
+from places import ROOT
 
-SCHEMA = json.loads(
-    (Path(__file__).resolve().parents[2] / "docs" / "fleet-report.schema.json").read_text(encoding="utf-8")
-)
+SCHEMA = json.loads((ROOT / "docs" / "fleet-report.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
@@ -33,18 +32,18 @@ def by_port_owner():
     }  # fmt: skip
     result = {
         "ports": [port],
-        "owners": [fleet.owner("sshd", "root", "ssh.service", 700, "2026-02-20T06:12:44Z")],
+        "owners": [fleets.owner("sshd", "root", "ssh.service", 700, "2026-02-20T06:12:44Z")],
         "actions": [],
     }
-    return fleet.report([document.Given("a", result=result, items=fleet.items([22]))], facts_asked=False)
+    return fleets.report([document.Given("a", result=result, items=fleets.items([22]))], facts_asked=False)
 
 
 DOCUMENTS = {
-    "small": fleet.small,
-    "synthetic": lambda: fleet.large(hosts=20),
-    "empty": lambda: fleet.report([]),
+    "small": fleets.small,
+    "synthetic": lambda: fleets.large(hosts=20),
+    "empty": lambda: fleets.report([]),
     "check": by_port_owner,
-    "commands": lambda: fleet.report([document.Given("a", facts=fleet.facts(fleet.row("x", "y", None, 1, command="x", exe="/x")))], commands=True),
+    "commands": lambda: fleets.report([document.Given("a", facts=fleets.facts(fleets.row("x", "y", None, 1, command="x", exe="/x")))], commands=True),
 }  # fmt: skip
 
 
@@ -74,6 +73,19 @@ def test_every_key_that_is_described_is_made_by_some_document():
     assert described - made <= {"last", "stime", "interface", "code", "text", "passing", "v6only"}
 
 
+def test_the_guides_example_is_a_document():
+    guide = (ROOT / "docs" / "docsite" / "rst" / "guide_report.rst").read_text(encoding="utf-8")
+    (example,) = re.findall(r"code-block:: json\n\n(.*?)\n\n(?=\S)", guide, re.DOTALL)
+    assert [error.message for error in VALIDATOR.iter_errors(json.loads(example))] == []
+
+
+def test_the_guide_has_every_symbol():
+    guide = (ROOT / "docs" / "docsite" / "rst" / "guide_report.rst").read_text(encoding="utf-8")
+    symbols = re.findall(r"symbol: '(.)'", (page.SOURCES / "model.js").read_text(encoding="utf-8"))
+    assert len(symbols) == 12
+    assert [one for one in symbols if not re.search(r"\* - \\?" + re.escape(one) + r"\n", guide)] == []
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -87,7 +99,7 @@ def test_every_key_that_is_described_is_made_by_some_document():
     ],
 )
 def test_what_is_not_as_described_is_found(path, value):
-    made = copy.deepcopy(fleet.small())
+    made = copy.deepcopy(fleets.small())
     inner = made
     for step in path[:-1]:
         inner = inner[step]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 
-import fleet
+import fleets
 import pytest
 from ansible_collections.harbormaster.ports.plugins.plugin_utils._fleet import document
 
@@ -77,7 +77,7 @@ def test_hosts_that_were_not_seen_are_first_and_have_no_cells(page):
 
 
 def test_a_whole_fleet_has_no_banner(opened, written):
-    report = fleet.report([document.Given("a", facts=fleet.facts(fleet.row("sshd", "root", "ssh.service", 22)))])
+    report = fleets.report([document.Given("a", facts=fleets.facts(fleets.row("sshd", "root", "ssh.service", 22)))])
     page = opened(written(report)).page
     assert page.get_attribute("html", "data-complete") == "true"
     assert page.locator(".banner").count() == 0
@@ -93,7 +93,7 @@ def test_a_whole_fleet_has_no_banner(opened, written):
     "status", [{"unreachable": True, "msg": "No route to host"}, {"failed": True, "msg": "no Python"}, None]
 )
 def test_a_fleet_that_nobody_saw_looks_like_one(opened, written, status):
-    page = opened(written(fleet.report([document.Given("a", facts=status, active=False)]))).page
+    page = opened(written(fleets.report([document.Given("a", facts=status, active=False)]))).page
     assert "1 of 1 host is missing" in page.inner_text("#banners")
     assert hosts(page) == ["a"]
     show(page, "listeners")
@@ -101,7 +101,7 @@ def test_a_fleet_that_nobody_saw_looks_like_one(opened, written, status):
 
 
 def test_no_hosts_at_all(opened, written):
-    page = opened(written(fleet.report([]))).page
+    page = opened(written(fleets.report([]))).page
     assert "Nothing is known of any host" in page.inner_text("#banners")
     for view, says in (("matrix", "no hosts"), ("conflicts", "without a plan"), ("changes", "without a baseline")):
         show(page, view)
@@ -109,9 +109,9 @@ def test_no_hosts_at_all(opened, written):
 
 
 def test_problems_and_notices_are_banners(opened, written):
-    facts = fleet.facts(fleet.row("sshd", "root", "ssh.service", 22))
+    facts = fleets.facts(fleets.row("sshd", "root", "ssh.service", 22))
     given = document.Given("a", facts=facts, plan_error="plan[0].port: '80-' is not usable")
-    frame = document.Frame(fleet.GENERATED)
+    frame = document.Frame(fleets.GENERATED)
     report = document.assemble(frame, [given], None, [{"code": "no_baseline", "text": "baseline: there is no file x"}])
     page = opened(written(report)).page
     told = words(page.locator(".banner"))
@@ -154,8 +154,8 @@ def test_no_two_states_share_their_symbol():
 
 
 def test_a_planned_port_that_nobody_has_is_a_column(opened, written):
-    given = document.Given("a", facts=fleet.facts(), items=fleet.items([{"port": "443/tcp", "owner": ["nginx"]}]))
-    page = opened(written(fleet.report([given]))).page
+    given = document.Given("a", facts=fleets.facts(), items=fleets.items([{"port": "443/tcp", "owner": ["nginx"]}]))
+    page = opened(written(fleets.report([given]))).page
     assert words(cell(page, "a", "443/tcp")) == ["○nobody yet"]
     assert cell(page, "a", "443/tcp").get_attribute("aria-label") == "nobody yet, planned, nobody there yet"
     assert "planned" in page.locator("[role=columnheader]").nth(1).get_attribute("class")
@@ -204,9 +204,9 @@ def test_details_of_a_host(page):
 
 
 def test_commands_are_shown_where_they_were_asked_for(opened, written):
-    row = fleet.row("java", "shop", None, 8080, command="java -jar shop.jar --password=hunter2", exe="/usr/bin/java")
+    row = fleets.row("java", "shop", None, 8080, command="java -jar shop.jar --password=hunter2", exe="/usr/bin/java")
     for asked in (False, True):
-        page = opened(written(fleet.report([document.Given("a", facts=fleet.facts(row))], commands=asked))).page
+        page = opened(written(fleets.report([document.Given("a", facts=fleets.facts(row))], commands=asked))).page
         cell(page, "a", "8080/tcp").click()
         assert ("Command java -jar shop.jar --password=" in details(page)) is asked
         assert "hunter2" not in page.content()
@@ -412,13 +412,13 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_process_may_call_itself_anything(opened, written, name):
-    row = fleet.row(name, name, name, 8080, container={"engine": name, "id": name, "name": name})
+    row = fleets.row(name, name, name, 8080, container={"engine": name, "id": name, "name": name})
     other = {"failed": True, "msg": name}
     given = [
-        document.Given(name, groups=(name,), facts=fleet.facts(row), items=fleet.items([8080])),
+        document.Given(name, groups=(name,), facts=fleets.facts(row), items=fleets.items([8080])),
         document.Given("b", facts=other),
     ]
-    page = opened(written(fleet.report(given, title=name))).page
+    page = opened(written(fleets.report(given, title=name))).page
     assert page.title() == name
     assert name in cell(page, name, "8080/tcp").inner_text()
     cell(page, name, "8080/tcp").click()
@@ -435,7 +435,7 @@ TURNED = "a\u202egnp.exe\u2066\u200b"
 
 
 def test_characters_that_turn_the_reading_are_codes(opened, written):
-    report = fleet.report([document.Given("h", facts=fleet.facts(fleet.row(TURNED, "x", None, 80)))])
+    report = fleets.report([document.Given("h", facts=fleets.facts(fleets.row(TURNED, "x", None, 80)))])
     page = opened(written(report)).page
     assert "a\\u202egnp.exe\\u2066" in cell(page, "h", "80/tcp").inner_text()
 
@@ -443,7 +443,7 @@ def test_characters_that_turn_the_reading_are_codes(opened, written):
 @pytest.mark.parametrize("name", [TURNED, "a\u2028b\u2029c", "a\x1b[2Jb\x07", "</script><!-- <script>"])
 def test_a_document_that_somebody_else_wrote_is_shown_as_text_too(opened, written, name):
     """The page does not rely on the report's maker having made names printable."""
-    report = fleet.report([document.Given("h", facts=fleet.facts(fleet.row("x", "x", None, 80)))])
+    report = fleets.report([document.Given("h", facts=fleets.facts(fleets.row("x", "x", None, 80)))])
     report["hosts"][0]["listeners"][0]["name"] = name
     report["hosts"][0]["name"] = name
     page = opened(written(report)).page

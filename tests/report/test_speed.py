@@ -13,7 +13,7 @@ import json
 import time
 
 import pytest
-from conftest import OUTPUT
+from places import OUTPUT
 
 RUNS = 5
 # Milliseconds. An answer within 100 ms feels immediate.

@@ -32,7 +32,7 @@ class Given(t.NamedTuple):
     :param active: it has not left the play since.
     :param facts: registered result of listen_ports_facts, or facts alone; None when there is none.
     :param result: registered result of port_owner.
-    :param items: its plan, None when it has none.
+    :param items: its plan, None or empty when it has none.
     :param plan_error: why its plan is not usable.
     """
 
@@ -78,7 +78,7 @@ def assemble(
     conflicts: t.List[Document] = []
     for given in hosts:
         entry = _host(given, frame)
-        if given.items is not None:
+        if given.items:
             if given.items not in plans:
                 plans.append(given.items)
             entry["plan"] = plans.index(given.items)

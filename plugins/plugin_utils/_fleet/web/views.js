@@ -126,7 +126,7 @@ function fillPort(cell, found, compact) {
   const names = ownersOf(found);
   const owners = names.length ? `${names[0]}${names.length > 1 ? ` +${names.length - 1}` : ''}` : '';
   const words = owners || { gone: 'gone', missing: 'nobody yet' }[worst] || (found.conflicts[0] ? found.conflicts[0].found[0] : '') || '';
-  cell.className += ` state-${worst} held`;
+  cell.className += ` state-${worst} held${compact ? ' narrow' : ''}`;
   cell.setAttribute('aria-label', visible([...names.length ? names : [words], ...found.states.map((key) => STATE.get(key).word)].join(', ')));
   cell.append(el('span', { class: 'symbol', text: STATE.get(worst).symbol + (more ? STATE.get(more).symbol : '') }));
   if (!compact) cell.append(el('span', { class: 'words', text: words }));

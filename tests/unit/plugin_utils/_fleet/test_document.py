@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.harbormaster.ports.plugins.plugin_utils._fleet import document
+from ansible_collections.harbormaster.ports.plugins.plugin_utils._fleet import document, page
 
 UNREACHABLE = {"unreachable": True, "changed": False, "msg": "Failed to connect to the host via ssh: No route to host"}
 FAILED = {"failed": True, "changed": False, "msg": "The module interpreter '/usr/bin/python3' was not found."}
@@ -92,8 +92,16 @@ def test_one_problem_is_told_once(assemble, host):
     assert entry["problems"] == ["its plan is not usable: plan[0].port: 0 is not usable"]
 
 
-def test_an_empty_plan_has_no_conflicts_and_is_a_plan(assemble, host, row):
+def test_an_empty_plan_is_none(assemble, host, row):
+    """The role has an empty one by default: that is not a plan without conflicts."""
     report = assemble(host("web1", row(80), wishes=[]))
+    assert report["plans"] == []
+    assert "plan" not in report["hosts"][0]
+    assert report["summary"]["conflicts"] is None
+
+
+def test_a_plan_without_conflicts(assemble, host, row):
+    report = assemble(host("web1", row(80), wishes=[81]))
     assert report["summary"]["conflicts"] == {
         "total": 0,
         "refused": 0,
@@ -129,6 +137,6 @@ def test_what_hosts_say_is_printable_everywhere(assemble, host, row):
         host("web2", facts={"failed": True, "msg": nasty}),
         title=nasty,
     )
-    text = str(report)
+    text = page.to_json(report)
     assert not any(letter in text for letter in "\u202e\x1b\u2028")
     assert "</script>" in text, "what can be shown is left as it is"

@@ -121,7 +121,7 @@ KEYS = some.sampled_from(
 
 
 # The first text takes long: its table of characters is made then.
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(some.dictionaries(KEYS, ANYTHING | some.integers(1, 65535)))
 def test_whatever_a_host_says_is_a_row_or_none(raw):
     row = listeners.one_row(raw, "tcp", NO_RANGES, True)

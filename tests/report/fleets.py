@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import random
+import sys
+from pathlib import Path
 
-from ansible_collections.harbormaster.ports.plugins.plugin_utils._fleet import baseline, document, page, plan
+from ansible_collections.harbormaster.ports.plugins.plugin_utils._fleet import baseline, document, files, page, plan
 
 GENERATED = "2026-03-02T09:30:00Z"
 BEFORE = "2026-02-23T09:30:00Z"
@@ -225,3 +228,17 @@ def _mishap(rows, chance):
     if chance < 0.06:
         return [row("httpd", "root", "httpd.service", one["port"]) if one["name"] == "nginx" else one for one in rows]
     return rows
+
+
+def main(folder):
+    """Write the reports of both fleets below a folder."""
+    for name, make in (("shop", small), ("fleet-500", large)):
+        written = page.to_json(make())
+        place = Path(folder) / name
+        files.write(str(place / "report.json"), written, 0o600)
+        files.write(str(place / "report.html"), page.to_html(json.loads(written), written), 0o600)
+        print("%s: %s" % (name, place / "report.html"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
