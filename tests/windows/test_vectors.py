@@ -19,6 +19,8 @@ from windows import powershell, rig
 
 ENTRY = Path(__file__).resolve().parent / "entries" / "VectorsEntry.cs"
 CASES = dict(vectors.decisions("windows"))
+# What both platforms have.
+SHARED = {name: case for name, case in CASES.items() if "platform" not in case}
 BAD_INPUT = vectors.bad_input("windows")
 SEEDS = 5
 MODULE = "win_port_owner"
@@ -66,6 +68,41 @@ def test_order_of_what_was_seen_does_not_matter(plans, name):
     assert plans[name]["shuffled"] == []
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_rules_that_hold_for_every_plan(plans, name):
+    """All or nothing; a report has no steps; nobody outside of a stoppable holder, and nobody of ours, is ever asked to end."""
+    case, told = CASES[name], plans[name]
+    given, wish = case["given"], case["wish"]
+    refused = any(port["blocked_by"] for port in told["ports"].values())
+    if refused or wish.get("state", "present") == "present" or wish.get("method") == "none":
+        assert told["actions"] == []
+    holders = [holder for port in told["ports"].values() for holder in port["holders"] if holder["stoppable"]]
+    services = {service["name"]: service.get("pid") for service in given.get("services", ())}
+    stoppable = {pid for holder in holders for pid in holder["pids"]} | {
+        services.get(holder["service"]) for holder in holders
+    }
+    spared = {0, 4, *given.get("this_task", ()), *given.get("carriers", {})}
+    for step in told["actions"]:
+        asked = {*step["asks"], *step["then"]}
+        assert asked <= stoppable
+        assert not asked & spared
+        assert (step["action"] == "close_socket") == (not step["asks"])
+        assert (step["action"] == "stop_service") == bool(step["services"])
+        assert step["signal"] in ("WM_CLOSE", "TERMINATE", "STOP")
+
+
+def test_names_tell_the_cases_apart():
+    names = [
+        case["name"]
+        for path in vectors.FOLDER.glob("*.yml")
+        if path.name != vectors.BAD_INPUT
+        for case in vectors.listed(path)
+    ]
+    assert sorted(names) == sorted(set(names))
+    assert len(CASES) - len(SHARED) > 80
+    assert len(SHARED) > 150
+
+
 @pytest.fixture(scope="module")
 def said(ask):
     """What each task with bad options is told, in the order of the cases."""
@@ -96,7 +133,6 @@ OWN_REASONS = {"engine", "not_permitted", "wrong_method"}
 OWN_REMEDIES = {"engine", "hidden_owner", "kernel_socket", "leftover", "not_permitted", "wrong_method"}
 # Facts that only Linux tells: the unit of a process, the user of a socket.
 ONLY_LINUX = re.compile(r"(, [^ ,()]+\.(service|scope)(?=\)))|( of uid [0-9, ]*[0-9])")
-SHARED = {name: case for name, case in CASES.items() if "platform" not in case}
 
 
 def common(code, reason, remedy):

@@ -23,7 +23,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
 {
     public static class Rules
     {
-        private static readonly Func<Case, Refusal>[] Guards = { Engine, PartOfWindows, OwnAncestor, OwnConnection, Protected };
+        private static readonly Func<Case, Refusal>[] Guards = { Engine, PartOfWindows, OwnAncestor, OwnConnection, Protected, ServiceRules.Protected };
         private static readonly Func<Case, Refusal>[] Wished = { Mismatch, KeptMember, Account, WrongMethod };
 
         private static readonly Dictionary<string, Func<Case, Refusal>[]> ByKind = new Dictionary<string, Func<Case, Refusal>[]>
@@ -108,12 +108,12 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
 
         private static Refusal OwnAncestor(Case one)
         {
-            return one.Holder.Pids.Any(one.Snapshot.SelfPids.Contains) ? Reasons.OwnAncestor(one.Who) : null;
+            return one.Ending.Any(one.Snapshot.SelfPids.Contains) ? Reasons.OwnAncestor(one.Who) : null;
         }
 
         private static Refusal OwnConnection(Case one)
         {
-            foreach (int pid in one.Holder.Pids)
+            foreach (int pid in one.Ending)
             {
                 string why;
                 if (one.Snapshot.Carriers.TryGetValue(pid, out why))

@@ -26,10 +26,11 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
 
         public static readonly Func<Case, Refusal>[] All =
         {
-            ProtectedService, OneOfSeveral, IisSites, BySignal, NotElevated, Request, Dependants,
+            OneOfSeveral, IisSites, BySignal, NotElevated, Request, Dependants,
         };
 
-        private static Refusal ProtectedService(Case one)
+        /// <summary>A guard, for every kind of holder: a service of the protected list, or one that Windows protects itself.</summary>
+        public static Refusal Protected(Case one)
         {
             foreach (string name in one.Holder.Services)
             {
@@ -114,8 +115,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                     ?? Matching.Entry(name, one.NotUnprotected(Tables.ProtectedServices))
                     ?? Matching.Program(process, one.NotUnprotected(Tables.ProtectedPrograms).Concat(Tables.Untouchable))
                     ?? (dependant != null && dependant.Protected != 0 ? "a protected service" : null)
-                    ?? (process != null && one.Snapshot.SelfPids.Contains(process.Pid) ? "it started this very task" : null)
-                    ?? (process != null && one.Snapshot.Carriers.ContainsKey(process.Pid) ? "it may carry the Ansible connection" : null);
+                    ?? OwnWay(one.Snapshot, name);
                 if (rule != null)
                 {
                     return Reasons.ProtectedDependant(one.Who, "service " + name, rule);
@@ -124,6 +124,23 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 if (refusal != null)
                 {
                     return refusal;
+                }
+            }
+            return null;
+        }
+
+        /// <summary>Why the end of a service would end this very task; null when it would not.</summary>
+        private static string OwnWay(Snapshot snapshot, string name)
+        {
+            foreach (int pid in Managers.ProcessesOf(snapshot, new[] { name }))
+            {
+                if (snapshot.SelfPids.Contains(pid))
+                {
+                    return "it started this very task";
+                }
+                if (snapshot.Carriers.ContainsKey(pid))
+                {
+                    return "it may carry the Ansible connection";
                 }
             }
             return null;
