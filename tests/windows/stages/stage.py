@@ -101,8 +101,12 @@ class Recorded:
         """What netsh says when it is called with these arguments, blanks written as ``_``."""
         self._netsh.mkdir(exist_ok=True)
         (self._netsh / (arguments + ".txt")).write_text(text)
+        self.netsh_is(rig.native("netsh"))
+
+    def netsh_is(self, program: Path) -> None:
+        """Put a program in netsh's place."""
         self._program.unlink(missing_ok=True)
-        shutil.copy(rig.native("netsh"), self._program)
+        shutil.copy(program, self._program)
 
     def netsh_calls(self) -> list[str]:
         """The arguments of every call so far."""

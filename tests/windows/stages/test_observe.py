@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from windows import rig
 from windows.stages import stage
 from windows.stages.tables import BOUND_AT, table, tcp4, tcp6, udp4
 
@@ -208,6 +209,28 @@ def test_recorded_child_that_began_before_the_socket_is_no_heir(recorded, start,
     assert look.look("tcp %d" % port)["ghosts"] == {str(parent): []}
 
 
+def test_recorded_pid_that_means_another_process_by_now(recorded, start, port):
+    # The child of a dead process is older than the one that has its pid now.
+    child, taker = start("idle"), start("idle")
+    look, files = recorded("iphlpapi", "kernel32")
+    files.write("tcp4.bin", table(tcp4(2, "127.0.0.1", port, pid=taker.pid, created=2)))
+    seen = look.look("tcp %d" % port)
+    assert (seen["ghosts"], seen["owners"]) == ({}, [[port, [taker.pid]]]), (
+        "that it is younger than its socket proves nothing"
+    )
+    files.write("parents", "%d %d\n" % (child.pid, taker.pid))
+    seen = look.look("tcp %d" % port)
+    assert (seen["ghosts"], seen["owners"]) == ({str(taker.pid): [child.pid]}, [])
+
+
+def test_recorded_parent_that_is_younger_than_its_child_is_none(recorded, start, port):
+    child = start("listen", "tcp4", "127.0.0.1", port)
+    younger = start("idle")
+    look, files = recorded("kernel32")
+    files.write("parents", "%d %d\n%d %d\n" % (child.pid, younger.pid, younger.pid, child.pid))
+    assert look.look("tcp %d" % port)["processes"][str(child.pid)]["ancestors"] == []
+
+
 def test_recorded_driver_behind_pid_4(recorded):
     look, files = recorded("iphlpapi", "httpapi")
     files.write("tcp4.bin", table(tcp4(2, "0.0.0.0", 445, pid=4), tcp4(2, "0.0.0.0", 9999, pid=4)))
@@ -399,6 +422,16 @@ def test_recorded_dynamic_ports_for_udp_sockets_below_the_usual_ones(recorded, r
     assert files.netsh_calls() == [], "a free port does not pay for it"
     start("listen", "udp4", "127.0.0.1", port)
     assert real.look("udp %d" % port)["ephemeral"] == [1024, 15000]
+
+
+def test_recorded_netsh_that_never_ends_is_not_waited_for(recorded, prefix, port):
+    look, files = recorded("iphlpapi", "httpapi")
+    files.write("tcp4.bin", table(tcp4(2, "0.0.0.0", port, pid=4)))
+    files.netsh_is(rig.native("sleeper"))
+    began = time.monotonic()
+    assert look.look("tcp %d" % port)["blind"] == ["http_sys"]
+    assert 14 < time.monotonic() - began < 60
+    assert "netsh.exe" not in prefix.call("wine", "tasklist").stdout, "it is ended"
 
 
 def test_recorded_ssh_session_carries_us(recorded, start, port):
