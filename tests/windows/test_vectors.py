@@ -27,9 +27,14 @@ MODULE = "win_port_owner"
 
 
 @pytest.fixture(scope="module")
-def ask(tools, csharp):
+def app_with_entry(tools, csharp):
+    return rig.program(csharp, [*rig.utils(), ENTRY], powershell.specs())
+
+
+@pytest.fixture(scope="module")
+def ask(app_with_entry):
     """Call one method of the entry with a value; what it answers."""
-    app = rig.program(csharp, [*rig.utils(), ENTRY], powershell.specs())
+    app = app_with_entry
 
     def call(method, value):
         done = subprocess.run(
@@ -50,8 +55,22 @@ def ask(tools, csharp):
 @pytest.fixture(scope="module")
 def plans(ask):
     """Id -> the plan of each case, as C# tells it."""
-    asked = [{"given": case["given"], "wish": case["wish"], "seeds": SEEDS} for case in CASES.values()]
-    return dict(zip(CASES, ask("Plans", asked)))
+    return dict(zip(CASES, ask("Plans", asked())))
+
+
+def asked():
+    """All cases as the entry takes them."""
+    return [{"given": case["given"], "wish": case["wish"], "seeds": SEEDS} for case in CASES.values()]
+
+
+def test_the_runtime_of_powershell_7_decides_the_same(prefix, app_with_entry, plans):
+    """.NET 8 under Wine, beside the mono of all other tests here."""
+    # It runs in the program's folder.
+    done = prefix.call(
+        "net", str(app_with_entry), "-", "VectorsEntry.Plans", MODULE + ".json", stdin=json.dumps(asked())
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert dict(zip(CASES, json.loads(done.stdout))) == plans
 
 
 @pytest.mark.parametrize("name", CASES)

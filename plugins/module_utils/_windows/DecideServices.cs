@@ -106,7 +106,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         /// <summary>What a holder is known by, in the words of Reach.</summary>
         public static ISet<string> Identity(Holder holder)
         {
-            return Named(holder.Services, holder.Kind == HolderKind.Service ? Listed.Of<int>(null) : holder.Pids);
+            return Named(holder.Services, holder.Pids);
         }
 
         private static ISet<string> Named(IEnumerable<string> services, IEnumerable<int> pids)
