@@ -305,3 +305,82 @@ def test_both_languages_tell_the_same_story(ask, end, check_mode):
         assert "error" not in told, told
         found += same(python_story(SHARED[name], end, check_mode), told, name)
     assert not found, "\n".join(found[:40])
+
+
+# What only Windows says: the vector, how its run ended, and the line for people.
+SAID = [
+    (
+        "A service is stopped through the service manager, never by its process",
+        None,
+        "would stop httpd.exe (pid 100, service Apache2.4) through the service manager to free 80/tcp",
+    ),
+    (
+        "A service is stopped through the service manager, never by its process",
+        "done",
+        "stopped httpd.exe (pid 100, service Apache2.4) through the service manager, which dropped 2 connections; it returns at boot; "
+        "80/tcp free: nothing took it back, and a bind worked",
+    ),
+    (
+        "persist sets the start type, and says how that is taken back",
+        "done",
+        "stopped httpd.exe (pid 100, service Apache2.4) through the service manager, which dropped 2 connections; it will not be back at boot "
+        '(undo: sc.exe config "Apache2.4" start= delayed-auto); 80/tcp free: nothing took it back, and a bind worked',
+    ),
+    (
+        "What depends on a service is stopped before it",
+        "done",
+        "stopped sqlservr.exe (pid 100, service MSSQLSERVER) through the service manager, which dropped 2 connections; with it stopped Reports "
+        "and SQLSERVERAGENT; it returns at boot; 1433/tcp free: nothing took it back, and a bind worked",
+    ),
+    (
+        "force true ends a process without a window at once",
+        "done",
+        "stopped app.exe (pid 100) with TerminateProcess, which dropped 2 connections; 8080/tcp free: nothing took it back, and a bind worked",
+    ),
+    (
+        "Behind a port of PID 4 is the process that registered the URL",
+        "failed",
+        "it does not end: look at it",
+    ),
+    (
+        "An application pool that has not started yet is IIS's as well",
+        None,
+        "would stop W3SVC (service W3SVC, behind HTTP.sys) through the service manager to free 80/tcp",
+    ),
+    (
+        "A report of a reserved port is no failure",
+        None,
+        "port 50010/tcp: reserved by Windows (excluded port range 50000-50059)",
+    ),
+    (
+        "A process without a window has no polite way, so it is not ended unless that is asked for",
+        None,
+        "nothing was stopped: 8080/tcp: app.exe (pid 100) has no window in the session of this task, so nothing can ask it to end (end it by its "
+        "own means, or let the task end it at once with force: true)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("title", "end", "line"), SAID)
+def test_what_only_windows_says(ask, title, end, line):
+    (case,) = (case for case in CASES.values() if case["name"] == title)
+    free = dict.fromkeys(case["expect"]["ports"], True)
+    later = case["given"] if end == "failed" else {"bindable": free}
+    told = ask("Stories", [dict(case, later=later, end=end, now=NOW, check_mode=end is None)])
+    assert told[0]["result"]["msg"] == line
+    assert told[0]["result"]["changed"] == ("would stop" in line or end is not None)
+
+
+def test_a_holder_that_was_not_there_before_is_in_the_result(ask):
+    """A respawner: the process that was stopped, and the one that came in its place."""
+    case = {"given": CASES["who_holds-2"]["given"], "wish": {"port": "8080/tcp", "state": "free"}}
+    later = {
+        "sockets": [{"tcp": "127.0.0.1:8080", "held_by": [200], "inode": 7}],
+        "processes": [{"pid": 200, "name": "nginx", "parent": 50}],
+    }
+    (told,) = ask("Stories", [dict(case, later=later, end="done", now=NOW, check_mode=False)])
+    (port,) = told["result"]["ports"]
+    assert [(holder["pids"], holder["outcome"]) for holder in port["holders"]] == [([100], "stopped"), ([200], "none")]
+    assert [owner["pid"] for owner in told["result"]["owners"]] == [100, 200]
+    assert (port["before"], port["status"]) == ("held", "held")
+    assert told["diff"] == {"before": "8080/tcp held by nginx\n", "after": "8080/tcp held by nginx\n"}

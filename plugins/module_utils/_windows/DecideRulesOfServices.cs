@@ -42,7 +42,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 Service service = Managers.Facts(one.Snapshot, name);
                 if (service != null && service.Protected != 0)
                 {
-                    return Reasons.PartOfWindows(one.Who, "service " + name + " is protected");
+                    return Reasons.NeverStopped(one.Who, "Windows guards " + name + " as a protected service");
                 }
             }
             return null;
