@@ -160,7 +160,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
                 if (holding.Count == 0)
                 {
                     // Every process that was to let it go has; whoever has the port now is for a new decision.
-                    Over(Outcome.Done, null);
+                    Over(_acted ? Outcome.Done : Outcome.Gone, null);
                 }
                 else if (!_membersAsked && _roots.All(grip => grip.Ended))
                 {

@@ -233,6 +233,15 @@ def test_what_was_stopped_before_a_failure_is_told(real, services, port):
     assert services.state(base)[:2] == (4, pid)
 
 
+def test_a_service_that_others_are_stopping_leaves_by_itself(real, prefix, services, port):
+    name = "leaving%d" % port
+    services.install(name, "%s:%d:slow" % (name, port))
+    given = {"ports": ["tcp %d" % port], "step": {"actuator": "service", "signal": "STOP", "services": [name]}}
+    said = between(prefix, real, given, lambda: prefix.call("wine", "sc", "stop", name))
+    assert (outcome(said)["result"], outcome(said)["acted"]) == ("gone", False)
+    assert said["rows"] == [], "it was waited for all the same"
+
+
 def test_persist_disables_a_service(real, services, port):
     name = "persist%d" % port
     services.install(name, "%s:%d" % (name, port))
