@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -344,6 +345,34 @@ def test_keep_keeps(zoo):
     kept = zoo.free("%d/tcp" % port, keep=["holder"])
     assert (kept["changed"], kept["free"], entry(kept, port)["holders"][0]["outcome"]) == (False, True, "kept")
     assert holder.alive()
+
+
+def test_a_holder_that_leaves_while_its_clients_are_waited_for_was_not_stopped(zoo, bystanders):
+    port = zoo.port()
+    server = zoo.listen(port, "window", "accept")
+    zoo.start("connect", "tcp4", "127.0.0.1", port)
+    server.wait_for("accepted")
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(zoo.free, "%d/tcp" % port, drain=60)
+        time.sleep(2)
+        server.process.terminate()
+        real = run.result()
+    assert "failed" not in real, real["msg"]
+    assert (real["changed"], real["free"], real["actions"]) == (False, True, [])
+    assert entry(real, port)["holders"][0]["outcome"] == "gone"
+    assert "WM_CLOSE" not in server.said()
+
+
+def test_method_none_waits_for_who_leaves_by_himself(zoo):
+    port = zoo.port()
+    holder = zoo.listen(port)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(zoo.free, "%d/tcp" % port, method="none", timeout=60)
+        time.sleep(2)
+        holder.process.terminate()
+        real = run.result()
+    assert "failed" not in real, real["msg"]
+    assert (real["changed"], real["free"], real["actions"]) == (False, True, [])
 
 
 def test_method_none_stops_nobody(zoo):
