@@ -130,6 +130,21 @@ def integration(session: nox.Session) -> None:
     _pytest(session, "integration", "-n", "2", "--maxfail=30", *(session.posargs or suites))
 
 
+@nox.session(python="3.12")
+def lab(session: nox.Session) -> None:
+    """Plays over ssh against real systemd hosts; the lab is taken down again unless it was up before."""
+    was_up = (CACHE / "lab" / "lab.json").exists()
+    # 3: this machine can't have one, which the tests judge: skipped with the reason, or with CI=true failed.
+    session.run("scripts/lab/lab", "up", external=True, success_codes=[0, 3])
+    try:
+        _install(session, "units")
+        _install(session, "core-%s" % NEWEST_CORE)
+        _pytest(session, "lab", "-n", "3", *(session.posargs or ["tests/lab"]))
+    finally:
+        if not was_up:
+            session.run("scripts/lab/lab", "down", external=True, success_codes=[0, 3])
+
+
 def _core_package(session: nox.Session, core: str) -> Path:
     """The ``bin`` of an ansible-core beside the session's own, for tests that ask each one; made once for its pins."""
     pins = REQUIREMENTS / ("core-%s.txt" % core)
@@ -137,7 +152,15 @@ def _core_package(session: nox.Session, core: str) -> Path:
     stamp = folder / "pins.txt"
     if not (stamp.exists() and stamp.read_text() == pins.read_text()):
         session.run("python%s" % CORES[core], "-m", "venv", "--clear", str(folder), external=True)
-        session.run(str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", str(pins), external=True)
+        session.run(
+            str(folder / "bin" / "pip"),
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+            str(pins),
+            external=True,
+        )
         stamp.write_text(pins.read_text())
     return folder / "bin"
 
@@ -221,6 +244,16 @@ def _core_session(core: str) -> None:
         )
 
     target.__doc__ = "ansible-test integration with ansible-core %s, on this machine." % core
+
+    @nox.session(name="fleet-%s" % core, python=CORES[core])
+    def fleet(session: nox.Session) -> None:
+        session.run("scripts/install-oracles", external=True)
+        _install(session, "units")
+        _install(session, "core-%s" % core)
+        some = [] if core == NEWEST_CORE else ["-m", "not newest"]
+        _pytest(session, "fleet-%s" % core, "-n", "2", *some, *(session.posargs or ["tests/fleet"]))
+
+    fleet.__doc__ = "The role and the playbooks on several hosts over ssh, installed, with ansible-core %s." % core
 
 
 for _core in CORES:

@@ -256,8 +256,9 @@ def _rounds(plan: Plan, eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Poli
     from ansible_collections.harbormaster.ports.plugins.module_utils._act.registry import carry_out
 
     steps = plan.steps
-    mine = {inode for step in steps if step.roots for inode in step.inodes}
+    mine = {inode for step in steps if step.actuator != "destroy" for inode in step.inodes}
     judged = {target for step in steps for target in step.roots + step.members}
+    managed = {key for step in steps if step.actuator not in ("signal", "destroy") for key in step.holders}
     for _round in range(MOST_PLANS):
         for outcome in carry_out(steps, eyes, _wishes.signal_number):
             outcomes.append(outcome)
@@ -266,7 +267,10 @@ def _rounds(plan: Plan, eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Poli
         again = decide(eyes.look(), wishes, policy)
         if again.refusals or not again.steps:
             return
-        if not all(step.inodes <= mine or _known(step, judged) for step in again.steps):
+        if not all((step.inodes and step.inodes <= mine) or _known(step, judged) for step in again.steps):
+            return
+        if any(managed.intersection(step.holders) for step in again.steps):
+            # Its manager has stopped it and says so. That it is there again is for the proof to tell.
             return
         steps = again.steps
 

@@ -153,6 +153,13 @@ msg:
   returned: success
   type: str
   sample: 12 TCP and 3 UDP sockets
+ephemeral:
+  description:
+    - By protocol, the ranges of ports that the system gives to outgoing connections by itself, each as first and last port. A connection
+      can take such a port while its server is down. Reserved ports are left out. Empty where the system does not say it.
+  returned: success
+  type: dict
+  sample: {tcp: [[32768, 60999]], udp: [[32768, 60999]]}
 reason:
   description: Code of the failure, which is V(bad_option), V(source_refused), V(malformed_data) or V(missing_psutil).
   returned: failure
@@ -249,7 +256,9 @@ ansible_facts:
           type: str
           sample: nginx.service
         container:
-          description: The container that it runs in, with engine, id and name, as far as its control group tells them. Null when there is none.
+          description:
+            - The container that it runs in, or for which an engine's relay holds the socket, with engine, id and name. The name is null
+              when its engine could not be asked. Null when there is no container.
           returned: success
           type: dict
           sample: {engine: docker, id: 5f2c0e0d7a, name: null}
@@ -366,7 +375,7 @@ def main() -> None:
         module.fail_json(msg=error.message, reason=error.code, **error.fields)
     except OSError as error:
         module.fail_json(msg="the system can't be read: %s" % error, reason=SOURCE_REFUSED)
-    module.exit_json(changed=False, msg=answer.message, ansible_facts=answer.facts)
+    module.exit_json(changed=False, msg=answer.message, ansible_facts=answer.facts, ephemeral=answer.ephemeral)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ def differences(module: str, result: t.Mapping[str, t.Any], absent: t.Collection
     return list(_object(ours, documented(module), "", set(absent)))
 
 
-def _object(value: t.Mapping[str, t.Any], document: t.Mapping[str, t.Any], path: str, absent: set[str]) -> t.Iterator[str]:
+def _object(
+    value: t.Mapping[str, t.Any], document: t.Mapping[str, t.Any], path: str, absent: set[str]
+) -> t.Iterator[str]:
     for key in set(value) - set(document):
         yield "%s%s is not documented" % (path, key)
     for key in set(document) - set(value) - absent:

@@ -29,7 +29,16 @@ UTILS = ROOT / "plugins" / "module_utils" / "_windows"
 NAMESPACE = "ansible_collections.harbormaster.ports.plugins.module_utils._windows."
 
 # The language of Windows PowerShell 5.1 and the libraries that Ansible gives its compiler there; a warning is an error.
-C_SHARP_5 = ["mcs", "-noconfig", "-r:System.dll", "-r:System.Core.dll", "-langversion:5", "-warnaserror+", "-warn:4", "-nologo"]
+C_SHARP_5 = [
+    "mcs",
+    "-noconfig",
+    "-r:System.dll",
+    "-r:System.Core.dll",
+    "-langversion:5",
+    "-warnaserror+",
+    "-warn:4",
+    "-nologo",
+]
 # Ansible.Basic.cs says itself which warnings it does not mind (219, an unused variable); 436: our stand-ins have the names of real types.
 ANSIBLE_BASIC = ["-target:library", "-d:WINDOWS", "-nowarn:219,436"]
 NATIVE = ["x86_64-w64-mingw32-gcc", "-O1", "-Wall", "-Werror"]
@@ -251,17 +260,13 @@ class Prefix:
             animal.wait_for(READY.pattern)
         return animal
 
-    def module(
-        self, app: Path, spec: str, method: str, options: t.Mapping[str, t.Any], **environment: str
-    ) -> Result:
+    def module(self, app: Path, spec: str, method: str, options: t.Mapping[str, t.Any], **environment: str) -> Result:
         """A module with these options, as its .ps1 would call it.
 
         :raises AssertionError: it did not end as a module does: with one JSON object and its exit code.
         """
         began = time.monotonic()
-        done = self.call(
-            "net", str(app), spec + ".json", method, stdin=json.dumps(dict(options)), **environment
-        )
+        done = self.call("net", str(app), spec + ".json", method, stdin=json.dumps(dict(options)), **environment)
         seconds = time.monotonic() - began
         shown = "exit code %d, %r, %r" % (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
         assert done.returncode in (0, 1), shown
@@ -318,5 +323,7 @@ def setup() -> str:
     log = CACHE.parent / "windows-rig.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as out:
-        done = subprocess.run([str(SCRIPTS / "setup"), str(CACHE)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=1800)
+        done = subprocess.run(
+            [str(SCRIPTS / "setup"), str(CACHE)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=1800
+        )
     return "" if done.returncode == 0 else "the Windows rig can't be set up:\n%s" % log.read_text()[-2000:]

@@ -30,7 +30,15 @@ ALLOWED = {
     "Words": {"Decide"},
     "PortNames": {"Native"},
 }
-PURE = {"System", "System.Collections", "System.Collections.Generic", "System.Globalization", "System.Linq", "System.Text", "System.Text.RegularExpressions"}
+PURE = {
+    "System",
+    "System.Collections",
+    "System.Collections.Generic",
+    "System.Globalization",
+    "System.Linq",
+    "System.Text",
+    "System.Text.RegularExpressions",
+}
 MOST_LINES = 500  # "about 450"
 USING = re.compile(r"^using ([\w.]+);$", re.MULTILINE)
 HEADER = (
@@ -76,7 +84,9 @@ def test_a_file_looks_like_one_of_ours(path):
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_usings_of_ours_are_where_ansible_finds_them(path):
     text = path.read_text(encoding="utf-8")
-    assert len(re.findall(r"using\s+%s" % re.escape(rig.NAMESPACE), text)) == len(own_usings(text)), "one is not alone on its line"
+    assert len(re.findall(r"using\s+%s" % re.escape(rig.NAMESPACE), text)) == len(own_usings(text)), (
+        "one is not alone on its line"
+    )
     there = {one.stem for one in FILES}
     assert set(own_usings(text)) <= there
     used = set(re.findall(r"%s(\w+)\." % re.escape(rig.NAMESPACE), text))
@@ -99,7 +109,9 @@ def test_only_the_native_room_calls_windows(path):
     for line in text.splitlines():
         if re.search(r"\bextern\b", line):
             assert path.stem.startswith("Native")
-            assert re.search(r"extern +[A-Za-z0-9_.]+ +[A-Za-z0-9_]+ *\(", line), "a fake library finds it by this form: " + line
+            assert re.search(r"extern +[A-Za-z0-9_.]+ +[A-Za-z0-9_]+ *\(", line), (
+                "a fake library finds it by this form: " + line
+            )
     assert "EntryPoint" not in text or "EntryPointNotFound" in text
     if not path.stem.startswith("Native"):
         assert "DllImport" not in text

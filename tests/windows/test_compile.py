@@ -55,7 +55,9 @@ def test_options_and_their_defaults(app_of_core, name):
 def test_what_ansible_refuses(app_of_core, name):
     refused = options_of(app_of_core, name, BAD[name])
     assert refused["failed"] is True
-    assert all(word in refused["msg"] for word in (["port", "plan"] if name == "win_port_owner" else ["details", "full"]))
+    assert all(
+        word in refused["msg"] for word in (["port", "plan"] if name == "win_port_owner" else ["details", "full"])
+    )
 
 
 def test_a_warning_is_an_error(tools, csharp, tmp_path):

@@ -66,7 +66,12 @@ def test_tcp_and_udp_of_both_families(gather, farm):
         ("udp6", "udp", 21004, "::1", "ipv6"),
     ]:
         (row,) = on(result, port, protocol)
-        assert (row["pid"], row["address"], row["family"], row["protocol"]) == (farm[name].pid, address, family, protocol)
+        assert (row["pid"], row["address"], row["family"], row["protocol"]) == (
+            farm[name].pid,
+            address,
+            family,
+            protocol,
+        )
         assert (row["name"], row["owner_status"], row["container"], row["interface"]) == ("holder", "known", None, None)
         assert [owner["pid"] for owner in row["owners"]] == [row["pid"]]
     assert result["changed"] is False
@@ -80,7 +85,10 @@ def test_every_key_is_documented(gather):
 
 def test_several_listeners_on_one_port_are_several_rows(gather, farm):
     rows = on(gather(), 21005)
-    assert {row["address"]: row["pid"] for row in rows} == {"127.0.0.1": farm["one"].pid, "127.0.0.2": farm["other"].pid}
+    assert {row["address"]: row["pid"] for row in rows} == {
+        "127.0.0.1": farm["one"].pid,
+        "127.0.0.2": farm["other"].pid,
+    }
 
 
 def test_who_and_since_when(gather, farm):

@@ -99,10 +99,29 @@ def test_filters_are_the_same(ask):
 
 def test_states_and_far_ends_are_the_same(ask):
     cases = [
-        {"family": family, "address": address, "state": state, "remote_address": far, "remote_port": port, "v6only": only, "ss": ss}
+        {
+            "family": family,
+            "address": address,
+            "state": state,
+            "remote_address": far,
+            "remote_port": port,
+            "v6only": only,
+            "ss": ss,
+        }
         for (family, address), state, (far, port), only, ss in itertools.product(
             [("ipv4", "0.0.0.0"), ("ipv4", "127.0.0.1"), ("ipv6", "::"), ("ipv6", "::1"), ("ipv6", "192.0.2.1")],
-            ["LISTEN", "ESTABLISHED", "TIME_WAIT", "CLOSE_WAIT", "SYN_RECV", "FIN_WAIT1", "LAST_ACK", "CLOSE", "CLOSING", "BOUND"],
+            [
+                "LISTEN",
+                "ESTABLISHED",
+                "TIME_WAIT",
+                "CLOSE_WAIT",
+                "SYN_RECV",
+                "FIN_WAIT1",
+                "LAST_ACK",
+                "CLOSE",
+                "CLOSING",
+                "BOUND",
+            ],
             [("", 0), ("192.0.2.7", 443), ("2001:db8::7", 443)],
             [None, True, False],
             [True, False],
@@ -111,7 +130,14 @@ def test_states_and_far_ends_are_the_same(ask):
 
     def python(case):
         row = Socket(
-            "tcp", case["family"], case["address"], 80, case["state"], case["remote_address"], case["remote_port"], v6only=case["v6only"]
+            "tcp",
+            case["family"],
+            case["address"],
+            80,
+            case["state"],
+            case["remote_address"],
+            case["remote_port"],
+            v6only=case["v6only"],
         )
         return [states.state(row, case["ss"]), states.foreign_address(row, case["ss"])]
 

@@ -106,7 +106,9 @@ def test_one_task_frees_the_port_on_both(site, here, there):
         assert (result["changed"], result["free"]) == (True, True)
         assert [(one["before"], one["status"]) for one in result["ports"]] == [("held", "free")]
         assert predicted[host]["result"]["changed"] is True
-        listed = [[row["pid"] for row in run[host]["facts"]["tcp_listen"] if row["port"] == port] for run in (predicted, done)]
+        listed = [
+            [row["pid"] for row in run[host]["facts"]["tcp_listen"] if row["port"] == port] for run in (predicted, done)
+        ]
         assert listed == [[holder.pid if host == "here" else there.pid], []]
     for module in site.arrived():
         check_payload(module, "win_port_owner" if "state" in module["arguments"] else "win_listen_ports_facts")
@@ -117,7 +119,9 @@ def test_results_of_both_have_the_same_keys(site, here, there):
     done = site.play(PLAY % {"port": port, "state": "present", "check": "false"})
     found = {host: set(keys(done[host]["result"])) for host in done}
     # Python's module says which invocation and interpreter it was; that is Ansible's, not ours.
-    ansibles = {key for keys_ in found.values() for key in keys_ if key.startswith(("ansible_facts", "invocation", "warnings"))}
+    ansibles = {
+        key for keys_ in found.values() for key in keys_ if key.startswith(("ansible_facts", "invocation", "warnings"))
+    }
     assert found["here"] - ansibles <= found["there"], sorted(found["here"] - ansibles - found["there"])
     rows = {host: set(done[host]["facts"]["tcp_listen"][0]) for host in done}
     assert rows["here"] == rows["there"]

@@ -16,7 +16,10 @@ from windows import rig
 
 ENTRY = Path(__file__).resolve().parent / "entries" / "PortabilityEntry.cs"
 USING = re.compile(r"^using ([\w.]+);$", re.MULTILINE)
-TYPE = re.compile(r"^    (?:public|internal)(?: static| sealed| abstract)* (?:class|struct|enum|interface|delegate \w+) (\w+)", re.MULTILINE)
+TYPE = re.compile(
+    r"^    (?:public|internal)(?: static| sealed| abstract)* (?:class|struct|enum|interface|delegate \w+) (\w+)",
+    re.MULTILINE,
+)
 # Of the releases after the one in the rig, for which it is too old to be asked.
 NEWER = {"System.Threading": {"Lock"}, "System.Linq": {"AsyncEnumerable"}}
 
@@ -39,7 +42,11 @@ def framework():
     make_host = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_host)
     names = make_host.Donor((rig.CACHE / "root" / "rig" / "net.exe").read_bytes()).files
-    return sorted(name[:-4] for name, (_at, _size, kind) in names.items() if kind == make_host.ASSEMBLY and name.startswith("System."))
+    return sorted(
+        name[:-4]
+        for name, (_at, _size, kind) in names.items()
+        if kind == make_host.ASSEMBLY and name.startswith("System.")
+    )
 
 
 def test_every_member_that_is_used_is_there_and_not_obsolete(ask):
@@ -62,7 +69,9 @@ def test_what_is_obsolete_is_seen(csharp, prefix, tmp_path):
 
 def test_no_name_is_both_ours_and_the_systems(ask):
     """In a file that uses both namespaces, PowerShell 7 would not know which is meant (CS0104)."""
-    system = {space: {name.split("`")[0] for name in names} for space, names in ask("Types", json.dumps(framework())).items()}
+    system = {
+        space: {name.split("`")[0] for name in names} for space, names in ask("Types", json.dumps(framework())).items()
+    }
     assert "Range" in system["System"], "newer than .NET 4"
     for space, names in NEWER.items():
         system.setdefault(space, set()).update(names)

@@ -55,7 +55,11 @@ def documents_of_linux(name: str) -> dict[str, t.Any]:
 def flat(options: t.Mapping[str, t.Any], below: str, path: str = "") -> t.Iterator[tuple[str, dict[str, t.Any]]]:
     """Every option by its path, such as ``plan.port``, with the fields that say what it takes."""
     for name, option in options.items():
-        said = {field: option[field] for field in FIELDS if option.get(field) not in (None, False) or field == "default" and field in option}
+        said = {
+            field: option[field]
+            for field in FIELDS
+            if option.get(field) not in (None, False) or (field == "default" and field in option)
+        }
         yield path + name, said
         yield from flat(option.get(below) or {}, below, path + name + ".")
 
@@ -109,7 +113,9 @@ def test_newer_syntax_and_commands_are_seen(source, tmp_path):
 def test_a_module_is_its_options_one_call_and_the_end(name):
     script = SCRIPTS[name]
     assert script.source.startswith("#!powershell\n")
-    assert script.source.isascii(), "Windows PowerShell takes a file without a byte order mark for one of the local code page"
+    assert script.source.isascii(), (
+        "Windows PowerShell takes a file without a byte order mark for one of the local code page"
+    )
     assert script.calls == [ENTRIES[name]]
     assert script.statements == ["$module = [Ansible.Basic.AnsibleModule]::Create($args, $spec)", "$module.ExitJson()"]
     assert script.requires == ["Ansible.Basic", ENTRIES[name].rsplit(".", 2)[0]]

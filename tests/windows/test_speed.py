@@ -97,11 +97,18 @@ def test_a_thousand_listeners_of_five_hundred_processes(big, counting, record_pr
     once_each(one_calls)
     assert one_calls["OpenProcess"] <= 20, "one port: its holder, its ancestors, and who may carry the task"
 
-    for name, run, calls in [("facts, 10", few, few_calls), ("facts, 1,000", whole, whole_calls), ("one port of 1,000", one, one_calls)]:
+    for name, run, calls in [
+        ("facts, 10", few, few_calls),
+        ("facts, 1,000", whole, whole_calls),
+        ("one port of 1,000", one, one_calls),
+    ]:
         line = "%-18s %5.2f s, %4d calls into Windows" % (name, run.seconds, sum(calls.values()))
         print(line)
         record_property(name, line)
-    print("per listener: %.2f ms, %.2f calls" % (
-        1000 * (whole.seconds - few.seconds) / (LISTENERS - 10),
-        (sum(whole_calls.values()) - sum(few_calls.values())) / (LISTENERS - 10),
-    ))
+    print(
+        "per listener: %.2f ms, %.2f calls"
+        % (
+            1000 * (whole.seconds - few.seconds) / (LISTENERS - 10),
+            (sum(whole_calls.values()) - sum(few_calls.values())) / (LISTENERS - 10),
+        )
+    )

@@ -44,7 +44,8 @@ class Zoo:
 
     def port(self, count: int = 1) -> int:
         """A port that no other test of this worker uses, the first of ``count`` ones."""
-        return [next(PORTS) for _index in range(count)][0]
+        first, *_others = (next(PORTS) for _index in range(count))
+        return first
 
     def start(self, mode: str, *arguments: t.Any) -> rig.Animal:
         self.animals.append(self.prefix.start(str(rig.native("holder")), mode, *map(str, arguments)))
@@ -113,7 +114,15 @@ def codes(result: dict[str, t.Any]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "address"), [("tcp4", "127.0.0.1"), ("tcp4", "0.0.0.0"), ("tcp6", "::1"), ("tcp6", "::"), ("udp4", "127.0.0.1"), ("udp6", "::1")]
+    ("kind", "address"),
+    [
+        ("tcp4", "127.0.0.1"),
+        ("tcp4", "0.0.0.0"),
+        ("tcp6", "::1"),
+        ("tcp6", "::"),
+        ("udp4", "127.0.0.1"),
+        ("udp6", "::1"),
+    ],
 )
 def test_a_report_names_the_holder_and_changes_nothing(zoo, kind, address):
     port = zoo.port()
@@ -162,7 +171,9 @@ def test_a_free_port_is_free_and_can_be_bound(zoo):
 
 def test_all_listeners_of_a_port_are_named(zoo):
     port = zoo.port()
-    holders = [zoo.listen(port, address="127.0.0.%d" % number) for number in (1, 2, 3)] + [zoo.listen(port, kind="tcp6", address="::1")]
+    holders = [zoo.listen(port, address="127.0.0.%d" % number) for number in (1, 2, 3)] + [
+        zoo.listen(port, kind="tcp6", address="::1")
+    ]
     result = zoo.run(port="%d/tcp" % port)
     assert {pid for one in entry(result, port)["holders"] for pid in one["pids"]} == {holder.pid for holder in holders}
     narrow = zoo.run(port="%d/tcp" % port, address="127.0.0.2")
@@ -183,7 +194,16 @@ def test_an_owner_is_waited_for(zoo):
     absent = zoo.run(port="%d/tcp" % port, owner="holder*")
     assert (absent["failed"], absent["reason"]) == (True, "not_held")
     late = subprocess.Popen(
-        [str(rig.SCRIPTS / "run"), str(rig.CACHE), "exe", str(rig.native("holder")), "keeper", "tcp4", "127.0.0.1", str(port)],
+        [
+            str(rig.SCRIPTS / "run"),
+            str(rig.CACHE),
+            "exe",
+            str(rig.native("holder")),
+            "keeper",
+            "tcp4",
+            "127.0.0.1",
+            str(port),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -489,7 +509,9 @@ def server_of(prefix: rig.Prefix) -> int:
     wanted = b"WINEPREFIX=/prefix/%s\0" % prefix.name.encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if (folder / "comm").read_text().startswith("wineserver") and wanted in (folder / "environ").read_bytes() + b"\0":
+            if (folder / "comm").read_text().startswith("wineserver") and wanted in (
+                folder / "environ"
+            ).read_bytes() + b"\0":
                 return int(folder.name)
         except OSError:
             continue
@@ -499,7 +521,9 @@ def server_of(prefix: rig.Prefix) -> int:
 def test_a_port_that_is_taken_and_in_no_table_is_not_free(zoo, bystanders):
     """A process of Linux in the same network: Windows shows no row, and the bind fails."""
     port = zoo.port()
-    program = "import socket, time; s = socket.create_server(('0.0.0.0', %d)); print('on', flush=True); time.sleep(60)" % port
+    program = (
+        "import socket, time; s = socket.create_server(('0.0.0.0', %d)); print('on', flush=True); time.sleep(60)" % port
+    )
     command = ["nsenter", "--net", "--target", str(server_of(zoo.prefix)), sys.executable, "-c", program]
     hidden = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     try:

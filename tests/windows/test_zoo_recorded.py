@@ -116,8 +116,13 @@ def test_recorded_excluded_range_is_reserved(fake, prefix):
     zoo, files = fake()
     files.netsh("interface_ipv4_show_excludedportrange_protocol=tcp", EXCLUDED)
     files.netsh("interface_ipv6_show_excludedportrange_protocol=tcp", "\r\n")
-    first = next(int(line.split()[0]) for line in EXCLUDED.splitlines() if line.split()[:1] and line.split()[0].isdigit())
-    program = "import socket, time; s = socket.create_server(('0.0.0.0', %d)); print('on', flush=True); time.sleep(60)" % first
+    first = next(
+        int(line.split()[0]) for line in EXCLUDED.splitlines() if line.split()[:1] and line.split()[0].isdigit()
+    )
+    program = (
+        "import socket, time; s = socket.create_server(('0.0.0.0', %d)); print('on', flush=True); time.sleep(60)"
+        % first
+    )
     command = ["nsenter", "--net", "--target", str(server_of(prefix)), sys.executable, "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as hidden:
         try:
@@ -152,7 +157,10 @@ def test_recorded_driver_behind_pid_4_is_windows_itself(fake):
 def test_recorded_leftovers_are_lingering_and_need_nothing(fake):
     zoo, files = fake("iphlpapi")
     port = zoo.port()
-    files.write("tcp4.bin", table(tcp4(11, "127.0.0.1", port, "127.0.0.1", 50000), tcp4(11, "127.0.0.1", port, "127.0.0.1", 50001)))
+    files.write(
+        "tcp4.bin",
+        table(tcp4(11, "127.0.0.1", port, "127.0.0.1", 50000), tcp4(11, "127.0.0.1", port, "127.0.0.1", 50001)),
+    )
     answer = zoo.free("%d/tcp" % port)
     assert (answer["changed"], answer["free"], entry(answer, port)["status"]) == (False, True, "lingering")
     assert entry(answer, port)["connections"]["time_wait"] == 2

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import socket
+import sys
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import OptionError
 from ansible_collections.harbormaster.ports.plugins.module_utils._facts import dates, rows, states
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import LISTEN, UNCONN, Snapshot
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import ports
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.snapshot import observe_all
 
 
@@ -19,10 +21,12 @@ class Answer(t.NamedTuple):
 
     :param facts: ``tcp_listen`` and ``udp_listen``.
     :param message: one line for people.
+    :param ephemeral: by protocol, the ranges that the kernel gives to outgoing connections, as [first, last].
     """
 
     facts: t.Dict[str, t.List[rows.Row]]
     message: str
+    ephemeral: t.Dict[str, t.List[t.List[int]]]
 
 
 def gather(params: t.Mapping[str, t.Any]) -> Answer:
@@ -43,7 +47,7 @@ def gather(params: t.Mapping[str, t.Any]) -> Answer:
         # psutil has told them all the same
         snapshot = snapshot._replace(owners={}, processes={})
     found = rows.facts(snapshot, view._replace(interfaces=_interfaces(snapshot)))
-    return Answer(found, rows.message(snapshot, found))
+    return Answer(found, rows.message(snapshot, found), _ephemeral())
 
 
 def parse_view(params: t.Mapping[str, t.Any]) -> rows.View:
@@ -67,6 +71,16 @@ def parse_view(params: t.Mapping[str, t.Any]) -> rows.View:
         details=params["details"],
         date=dates.parse(params["date_uformat"]),
     )
+
+
+def _ephemeral() -> t.Dict[str, t.List[t.List[int]]]:
+    """Empty where the system is not one whose way to say it is known."""
+    ranges: t.List[t.List[int]] = []
+    if sys.platform.startswith("linux"):
+        (first, last), reserved = ports.ephemeral()
+        given = ports.merge(port for port in range(first, last + 1) if port not in reserved)
+        ranges = [list(bounds) for bounds in given]
+    return {"tcp": ranges, "udp": ranges}
 
 
 def _interfaces(snapshot: Snapshot) -> t.Dict[int, str]:

@@ -184,7 +184,8 @@ def test_samples_and_statuses_are_documented():
 
 def test_it_is_in_the_action_group():
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
-    modules = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
+    on_controller = {path.stem for path in (ROOT / "plugins" / "action").glob("*.py")}
+    modules = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")} - on_controller
     assert modules <= set(runtime["action_groups"]["ports"])
     redirect = runtime["plugin_routing"]["modules"]["listen_ports_facts.ps1"]["redirect"]
     assert redirect == "harbormaster.ports.win_listen_ports_facts"

@@ -18,10 +18,14 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide 
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Blind,
     Container,
+    Endpoint,
     Process,
+    Resolver,
     Snapshot,
     Socket,
+    Supervised,
     Unit,
+    UnitFacts,
 )
 from ansible_collections.harbormaster.ports.tests.vectors.vectors import decisions, only, unmet
 
@@ -110,11 +114,42 @@ def processes_of(entries):
     return answer
 
 
+def place(text):
+    """``0.0.0.0:80/tcp`` -> Endpoint."""
+    where, _slash, protocol = text.partition("/")
+    address, port = endpoint(where)
+    return Endpoint(protocol, address, port)
+
+
+def values_of(kind, entry, **special):
+    """A noun of the model from a mapping whose keys are the noun's fields; lists become tuples."""
+    only(entry, *kind._fields, *special)
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    for key, make in special.items():
+        if key in values:
+            values[key] = make(values[key])
+    return values
+
+
+def unit_facts_of(entry):
+    values = values_of(
+        UnitFacts,
+        {key: value for key, value in entry.items() if key not in ("name", "user")},
+        listens=lambda texts: tuple(place(text) for text in texts),
+    )
+    return UnitFacts(Unit(entry["name"], entry.get("user")), **dict({"main_pid": 0}, **values))
+
+
+def container_of(entry):
+    values = values_of(Container, entry, published=lambda texts: tuple(place(text) for text in texts))
+    return Container(**dict({"asked": True}, **values))
+
+
 def snapshot_of(case, wishes, shuffle=lambda values: None):
     """What was observed. Sockets on ports that nobody asked for go where observe puts them: ``other_sockets``."""
     given = only(
         case["given"], "sockets", "processes", "bindable", "kernel", "blind", "carriers", "this_task", "ephemeral",
-        "ephemeral_reserved", "may_close",
+        "ephemeral_reserved", "may_close", "units", "containers", "resolver", "supervised", "own_unit",
     )  # fmt: skip
     rows = [socket_of(number, row) for number, row in enumerate(given.get("sockets", ()))]
     owners = {}
@@ -122,7 +157,9 @@ def snapshot_of(case, wishes, shuffle=lambda values: None):
         if entry.get("held_by"):
             owners.setdefault(row.inode, []).extend(pid for pid in entry["held_by"])
     processes = list(processes_of(given.get("processes", ())).items())
-    for part in [rows, processes, *owners.values()]:
+    units = [unit_facts_of(entry) for entry in given.get("units", ())]
+    containers = [container_of(entry) for entry in given.get("containers", ())]
+    for part in [rows, processes, units, containers, *owners.values()]:
         shuffle(part)
     asked = {(wish.protocol, wish.port) for wish in wishes}
     return Snapshot(
@@ -138,6 +175,13 @@ def snapshot_of(case, wishes, shuffle=lambda values: None):
         carriers=given.get("carriers", {}),
         may_close=given.get("may_close", True),
         bindable={label_key(label): said for label, said in given.get("bindable", {}).items()},
+        units={facts.unit: facts for facts in units},
+        containers=tuple(containers),
+        resolver=Resolver(**values_of(Resolver, given["resolver"])) if "resolver" in given else None,
+        supervised={
+            pid: Supervised(**values_of(Supervised, entry)) for pid, entry in given.get("supervised", {}).items()
+        },
+        own_unit=Unit(given["own_unit"]) if "own_unit" in given else None,
     )
 
 
@@ -186,6 +230,17 @@ def told_step(step):
         "asks": [target.pid for target in step.roots],
         "then": [target.pid for target in step.members],
         "closes": sorted(told_row(row) for row in step.sockets),
+        "units": [target.unit.name for target in step.units],
+        "also_stops": list(step.also_stops),
+        "returns_at_boot": step.returns_at_boot,
+        "disable": list(step.disable),
+        "mask": list(step.mask),
+        "container": step.container.name if step.container else None,
+        "program": step.supervised.program if step.supervised else None,
+        "settings": list(step.settings),
+        "relink": step.relink,
+        "persist": step.persist,
+        "undo": step.undo,
     }
 
 
@@ -235,7 +290,9 @@ def test_rules_that_hold_for_every_plan(case):
         asked = {target.pid for target in step.roots + step.members}
         assert asked <= stoppable
         assert not asked & (snapshot.self_pids | set(snapshot.carriers) | {0, 1})
-        assert bool(step.roots) != bool(step.action == "close_socket")
+        assert step.holders
+        if step.action in ("signal", "close_socket"):
+            assert bool(step.roots) != bool(step.action == "close_socket")
     accepted = [row for row in snapshot.sockets if row.state == "ESTABLISHED" and row not in _blocking(plan)]
     assert not any(row in step.sockets for row in accepted for step in plan.steps)
 

@@ -184,6 +184,24 @@ def test_the_name_of_an_interface(in_netns):
     assert in_netns(look) == "lo"
 
 
+def test_the_ephemeral_ranges_go_without_what_is_reserved(in_netns):
+    def look():
+        with open("/proc/sys/net/ipv4/ip_local_port_range", "w", encoding="ascii") as stream:
+            stream.write("40000 41000")
+        with open("/proc/sys/net/ipv4/ip_local_reserved_ports", "w", encoding="ascii") as stream:
+            stream.write("40000,40100-40102,50000")
+        return gather.gather(DEFAULTS).ephemeral
+
+    ranges = [[40001, 40099], [40103, 41000]]
+    assert in_netns(look) == {"tcp": ranges, "udp": ranges}
+
+
+def test_the_ephemeral_ranges_of_another_system_are_not_guessed(monkeypatch):
+    monkeypatch.setattr(gather, "observe_all", lambda **_unused: gather.Snapshot())
+    monkeypatch.setattr(gather.sys, "platform", "freebsd14")
+    assert gather.gather(DEFAULTS).ephemeral == {"tcp": [], "udp": []}
+
+
 def test_nothing_is_a_fact_too(in_netns):
     answer = in_netns(lambda: gather.gather(DEFAULTS))
     assert answer.facts == {"tcp_listen": [], "udp_listen": []}
