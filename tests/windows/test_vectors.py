@@ -148,8 +148,8 @@ def test_bad_value_is_one_clear_sentence(said, number):
 # The same words ---------------------------------------------------------------------------------------------------
 
 # What speaks of the system itself: its tools, its accounts, how long it keeps what. The other half is compared all the same.
-OWN_REASONS = {"engine", "not_permitted", "wrong_method"}
-OWN_REMEDIES = {"engine", "hidden_owner", "kernel_socket", "leftover", "not_permitted", "wrong_method"}
+OWN_REASONS = {"engine", "not_permitted"}
+OWN_REMEDIES = {"engine", "hidden_owner", "kernel_socket", "leftover", "not_permitted"}
 # Facts that only Linux tells: the unit of a process, the user of a socket.
 ONLY_LINUX = re.compile(r"(, [^ ,()]+\.(service|scope)(?=\)))|( of uid [0-9, ]*[0-9])")
 
