@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.harbormaster.ports.plugins.module_utils import _conductor, _model, _report
+from ansible_collections.harbormaster.ports.plugins.module_utils import _conductor, _errors, _model, _report
 from ansible_collections.harbormaster.ports.tests.unit.module_utils._decide import test_vectors as in_python
 from ansible_collections.harbormaster.ports.tests.vectors import vectors
 
@@ -108,6 +108,28 @@ def test_rules_that_hold_for_every_plan(plans, name):
         assert (step["action"] == "close_socket") == (not step["asks"])
         assert (step["action"] == "stop_service") == bool(step["services"])
         assert step["signal"] in ("WM_CLOSE", "TERMINATE", "STOP")
+
+
+def test_codes_are_those_of_linux_and_a_few_more_and_are_documented():
+    codes = dict(
+        re.findall(r'public const string (\w+) = "(\w+)";', (rig.UTILS / "Errors.cs").read_text(encoding="utf-8"))
+    )
+    shared = {value for name, value in vars(_errors).items() if name.isupper()}
+    assert set(codes.values()) - shared == {"ghost", "no_polite_way", "reserved_range"}
+    documentation = (powershell.MODULES / (MODULE + ".yml")).read_text(encoding="utf-8")
+    assert [code for code in codes.values() if "V(%s)" % code not in documentation] == []
+    everything = "".join(path.read_text(encoding="utf-8") for path in rig.utils())
+    assert [name for name in codes if "Codes." + name not in everything] == []
+
+
+def test_every_refusal_of_windows_has_a_case():
+    """Reasons that decide can give are met by a vector; the others come from what is done, or from Ansible."""
+    told = set(re.findall(r"\bCodes\.(\w+)", (rig.UTILS / "DecideReasons.cs").read_text(encoding="utf-8")))
+    codes = dict(
+        re.findall(r'public const string (\w+) = "(\w+)";', (rig.UTILS / "Errors.cs").read_text(encoding="utf-8"))
+    )
+    met = {port.get("blocked_by") for case in CASES.values() for port in case["expect"]["ports"].values()}
+    assert {codes[name] for name in told} - met == set()
 
 
 def test_names_tell_the_cases_apart():
