@@ -26,7 +26,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
 
         public static readonly Func<Case, Refusal>[] All =
         {
-            OneOfSeveral, IisSites, BySignal, NotElevated, Request, Dependants,
+            OneOfSeveral, Elsewhere, IisSites, BySignal, NotElevated, Request, Dependants,
         };
 
         /// <summary>A guard, for every kind of holder: a service of the protected list, or one that Windows protects itself.</summary>
@@ -58,6 +58,13 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             return Reasons.NotStoppable(
                 one.Who, "several services share its process, and which of them has the port is not known",
                 "stop the right one by hand (Stop-Service), or give it a process of its own with sc.exe config NAME type= own");
+        }
+
+        /// <summary>A service that has the port on behalf of somebody else.</summary>
+        private static Refusal Elsewhere(Case one)
+        {
+            string[] entry = Tables.Elsewhere.FirstOrDefault(row => Matching.Entry(one.Holder.Services[0], new[] { row[0] }) != null);
+            return entry == null ? null : Reasons.ManagedElsewhere(one.Who, entry[1], entry[2]);
         }
 
         /// <summary>IIS serves all of its sites through one service.</summary>
