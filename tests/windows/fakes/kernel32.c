@@ -2,7 +2,8 @@
 // GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
-// Answers for kernel32: every process is in session 0, where ours is not; with C:\recorded\critical it is critical, and with
+// Answers for kernel32: every process is in session 0, where ours is not; with C:\recorded\critical it is critical (with
+// C:\recorded\older this Windows can't say that in this way), and with
 // C:\recorded\unending nobody may open it to end it. C:\recorded\parents has lines of CHILD PARENT, which the list of processes
 // says then.
 #define _KERNEL32_ // its functions are ours, not imported
@@ -18,7 +19,7 @@ static BOOL recorded(const char *path)
 BOOL WINAPI IsProcessCritical(HANDLE process, BOOL *critical)
 {
     *critical = recorded("C:\\recorded\\critical");
-    return TRUE;
+    return !recorded("C:\\recorded\\older");
 }
 
 HANDLE WINAPI OpenProcess(DWORD access, BOOL inherit, DWORD process)
