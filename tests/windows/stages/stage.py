@@ -25,6 +25,11 @@ ROOMS = re.compile(r"^(Native|Observe|Act|Prove|Model|Errors|Addresses|Masking|S
 Json = t.Any
 
 
+def netsh_text(name: str) -> bytes:
+    """What netsh has said, with the ends of lines that it has; in here they are as everywhere else."""
+    return (RECORDED / "netsh" / name).read_bytes().replace(b"\n", b"\r\n")
+
+
 def program(csharp: Path, recorded: bool = False) -> Path:
     """The stages as a program of Windows.
 
