@@ -309,6 +309,7 @@ def of_its_own(name):
 def test_both_languages_tell_the_same_story(ask, end, check_mode):
     names = [name for name in (SHARED if end is None else FREED) if not of_its_own(name)]
     if end is not None:
+        # Those whose plan has a step.
         names = [name for name in names if python_story(SHARED[name], None, True)["result"]["actions"]]
     assert len(names) > 20
     asked = [
