@@ -21,8 +21,7 @@ def understood(tools, csharp):
 
 
 def text_of(name):
-    """What netsh writes, in hex. Its lines end as those of Windows do; in our files they may not."""
-    return (stage.RECORDED / "netsh" / name).read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n").hex()
+    return stage.netsh_text(name).hex()
 
 
 def rows_of(understood, tcp, family, data):
