@@ -213,7 +213,7 @@ def _container(container: t.Optional[Container]) -> t.Optional[t.Dict[str, t.Any
 
 
 def _actions(story: Story) -> t.List[t.Dict[str, t.Any]]:
-    if story.check_mode or (not story.outcomes and story.failure is None):
+    if story.check_mode:
         return [_action(step, "predicted", 0.0, 0) for step in story.plan.steps]
     return [_action(o.step, o.result, o.seconds, o.dropped) for o in story.outcomes if o.result != "gone"]
 

@@ -25,14 +25,15 @@ def test_a_name_with_an_escaped_letter(host: Host):
     host.write("/etc/systemd/system/my\\x2dapp.socket", "[Socket]\nListenStream=8080\n")
     host.sh("systemctl daemon-reload; systemctl start 'my\\x2dapp.socket' 'my\\x2dapp.service'")
     action = stopped(host.free(8080))
-    assert "my\\x2dapp.socket" in action["also_stops"], action
+    both = {"my\\x2dapp.socket", "my\\x2dapp.service"}
+    assert both == {action["target"].split()[0], *action["also_stops"]}, action
     assert not host.active("my\\x2dapp.socket") and not host.active("my\\x2dapp.service")
     assert host.stays_free(8080, 3)
 
 
 def test_instances_that_systemd_has_forgotten_to_tie_to_their_socket(host: Host):
     """After it has read its files again, a socket with Accept=yes does not name its instances any more."""
-    host.unit("each@.service", exec="lab-serve --inetd", start=False, StandardInput="socket")
+    host.unit("each@.service", command="lab-serve --inetd", start=False, StandardInput="socket")
     host.unit("each.socket", ListenStream="8080", Accept="yes")
     host.sh("setsid --fork sh -c 'exec sleep 60 | busybox nc 127.0.0.1 8080' >/dev/null 2>&1; sleep 0.5")
     host.sh("systemctl daemon-reload")
@@ -47,7 +48,7 @@ def test_instances_that_systemd_has_forgotten_to_tie_to_their_socket(host: Host)
 def test_started_by_its_other_name(host: Host):
     host.unit(
         "real.service",
-        exec="lab-serve 8080",
+        command="lab-serve 8080",
         start=False,
         Restart="always",
         sections="[Install]\nAlias=other.service\n",
@@ -61,7 +62,7 @@ def test_started_by_its_other_name(host: Host):
 
 
 def test_a_unit_that_must_not_be_stopped_by_hand(host: Host):
-    host.unit("rock.service", exec="lab-serve 8080", sections="[Unit]\nRefuseManualStop=yes\n")
+    host.unit("rock.service", command="lab-serve 8080", sections="[Unit]\nRefuseManualStop=yes\n")
     pids = host.wait_held(8080)
     host.undo("rm -f /etc/systemd/system/rock.service; systemctl daemon-reload; systemctl stop rock.service")
     done = host.free(8080, again=False).done
@@ -72,7 +73,7 @@ def test_a_unit_that_must_not_be_stopped_by_hand(host: Host):
 def test_one_of_two_sockets_on_one_port(host: Host):
     """Each family has a unit of its own; an address chooses."""
     for name, place in (("four", "0.0.0.0:8080"), ("six", "[::]:8080")):
-        host.unit(name + ".service", exec="lab-serve --activated", start=False)
+        host.unit(name + ".service", command="lab-serve --activated", start=False)
         host.unit(name + ".socket", ListenStream=place, BindIPv6Only="ipv6-only")
     assert host.sh("ss -Hlnt sport = :8080 | wc -l") == "2"
     stopped(host.free(8080, address="127.0.0.1"))

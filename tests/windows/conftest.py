@@ -43,10 +43,5 @@ def app(tools: None, csharp: Path) -> Path:
 @pytest.fixture(scope="session")
 def prefix(tools: None) -> t.Iterator[rig.Prefix]:
     """One Windows for all tests of this worker."""
-    made = rig.Prefix("tests-%s" % os.environ.get("PYTEST_XDIST_WORKER", "one"))
-    made.drop()  # what an interrupted run may have left
-    made = rig.Prefix(made.name)
-    try:
+    with rig.own_prefix("tests") as made:
         yield made
-    finally:
-        made.drop()

@@ -298,6 +298,26 @@ class Prefix:
         shutil.rmtree(self._logs, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def own_prefix(kind: str) -> t.Iterator[Prefix]:
+    """A fresh Windows that nobody else uses, not another worker and not another run on this machine; gone at the end."""
+    (CACHE / "used").mkdir(parents=True, exist_ok=True)
+    for number in range(100):
+        with (CACHE / "used" / ("%s-%d" % (kind, number))).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            Prefix("%s-%d" % (kind, number)).drop()  # what an interrupted run may have left
+            made = Prefix("%s-%d" % (kind, number))
+            try:
+                yield made
+            finally:
+                made.drop()
+            return
+    raise AssertionError("100 prefixes are in use")
+
+
 def setup() -> str:
     """Make the rig when it is not there; the reason when it can't be."""
     log = CACHE.parent / "windows-rig.log"

@@ -15,7 +15,7 @@ import sys
 
 import pytest
 
-from windows import controller, rig
+from windows import controller, powershell, rig
 from windows.test_payload import check_payload
 
 FOLDERS = controller.folders()
@@ -23,8 +23,10 @@ TEST_PORTS = range(26000, 32000)  # below the range of outgoing connections
 
 
 @pytest.fixture(params=sorted({FOLDERS[0], FOLDERS[-1]}), ids=controller.label)
-def site(request, tmp_path, prefix, app):
+def site(request, tmp_path, prefix):
     made = controller.Site(tmp_path, request.param)
+    # What an ansible-core sends is for its own Ansible.Basic.
+    app = rig.program(rig.csharp_of(controller.package(request.param)), rig.utils(), powershell.specs())
     made.environment = {
         "PRETENDED_WINDOWS_RUN": json.dumps([str(rig.SCRIPTS / "run"), str(rig.CACHE), "net", str(app)]),
         "RIG_PREFIX": prefix.name,

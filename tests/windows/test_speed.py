@@ -33,11 +33,8 @@ def counting(tools, csharp):
 @pytest.fixture(scope="module")
 def big():
     """A Windows of its own, so that nobody else is counted."""
-    made = rig.Prefix("big")
-    made.drop()
-    made = rig.Prefix("big")
-    yield made
-    made.drop()
+    with rig.own_prefix("big") as made:
+        yield made
 
 
 def counted(prefix, app, module, method, **options):

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.harbormaster.ports.plugins.module_utils import _conductor, _model, _report
+from ansible_collections.harbormaster.ports.plugins.module_utils import _conductor, _errors, _model, _report
 from ansible_collections.harbormaster.ports.tests.unit.module_utils._decide import test_vectors as in_python
 from ansible_collections.harbormaster.ports.tests.vectors import vectors
 
@@ -19,15 +19,22 @@ from windows import powershell, rig
 
 ENTRY = Path(__file__).resolve().parent / "entries" / "VectorsEntry.cs"
 CASES = dict(vectors.decisions("windows"))
+# What both platforms have.
+SHARED = {name: case for name, case in CASES.items() if "platform" not in case}
 BAD_INPUT = vectors.bad_input("windows")
 SEEDS = 5
 MODULE = "win_port_owner"
 
 
 @pytest.fixture(scope="module")
-def ask(tools, csharp):
+def app_with_entry(tools, csharp):
+    return rig.program(csharp, [*rig.utils(), ENTRY], powershell.specs())
+
+
+@pytest.fixture(scope="module")
+def ask(app_with_entry):
     """Call one method of the entry with a value; what it answers."""
-    app = rig.program(csharp, [*rig.utils(), ENTRY], powershell.specs())
+    app = app_with_entry
 
     def call(method, value):
         done = subprocess.run(
@@ -48,8 +55,22 @@ def ask(tools, csharp):
 @pytest.fixture(scope="module")
 def plans(ask):
     """Id -> the plan of each case, as C# tells it."""
-    asked = [{"given": case["given"], "wish": case["wish"], "seeds": SEEDS} for case in CASES.values()]
-    return dict(zip(CASES, ask("Plans", asked)))
+    return dict(zip(CASES, ask("Plans", asked())))
+
+
+def asked():
+    """All cases as the entry takes them."""
+    return [{"given": case["given"], "wish": case["wish"], "seeds": SEEDS} for case in CASES.values()]
+
+
+def test_the_runtime_of_powershell_7_decides_the_same(prefix, app_with_entry, plans):
+    """.NET 8 under Wine, beside the mono of all other tests here."""
+    # It runs in the program's folder.
+    done = prefix.call(
+        "net", str(app_with_entry), "-", "VectorsEntry.Plans", MODULE + ".json", stdin=json.dumps(asked())
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert dict(zip(CASES, json.loads(done.stdout))) == plans
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -64,6 +85,63 @@ def test_vector(plans, name):
 @pytest.mark.parametrize("name", CASES)
 def test_order_of_what_was_seen_does_not_matter(plans, name):
     assert plans[name]["shuffled"] == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rules_that_hold_for_every_plan(plans, name):
+    """All or nothing; a report has no steps; nobody outside of a stoppable holder, and nobody of ours, is ever asked to end."""
+    case, told = CASES[name], plans[name]
+    given, wish = case["given"], case["wish"]
+    refused = any(port["blocked_by"] for port in told["ports"].values())
+    if refused or wish.get("state", "present") == "present" or wish.get("method") == "none":
+        assert told["actions"] == []
+    holders = [holder for port in told["ports"].values() for holder in port["holders"] if holder["stoppable"]]
+    services = {service["name"]: service.get("pid") for service in given.get("services", ())}
+    stoppable = {pid for holder in holders for pid in holder["pids"]} | {
+        services.get(holder["service"]) for holder in holders
+    }
+    spared = {0, 4, *given.get("this_task", ()), *given.get("carriers", {})}
+    for step in told["actions"]:
+        asked = {*step["asks"], *step["then"]}
+        assert asked <= stoppable
+        assert not asked & spared
+        assert (step["action"] == "close_socket") == (not step["asks"])
+        assert (step["action"] == "stop_service") == bool(step["services"])
+        assert step["signal"] in ("WM_CLOSE", "TERMINATE", "STOP")
+
+
+def test_codes_are_those_of_linux_and_a_few_more_and_are_documented():
+    codes = dict(
+        re.findall(r'public const string (\w+) = "(\w+)";', (rig.UTILS / "Errors.cs").read_text(encoding="utf-8"))
+    )
+    shared = {value for name, value in vars(_errors).items() if name.isupper()}
+    assert set(codes.values()) - shared == {"ghost", "no_polite_way", "reserved_range"}
+    documentation = (powershell.MODULES / (MODULE + ".yml")).read_text(encoding="utf-8")
+    assert [code for code in codes.values() if "V(%s)" % code not in documentation] == []
+    everything = "".join(path.read_text(encoding="utf-8") for path in rig.utils())
+    assert [name for name in codes if "Codes." + name not in everything] == []
+
+
+def test_every_refusal_of_windows_has_a_case():
+    """Reasons that decide can give are met by a vector; the others come from what is done, or from Ansible."""
+    told = set(re.findall(r"\bCodes\.(\w+)", (rig.UTILS / "DecideReasons.cs").read_text(encoding="utf-8")))
+    codes = dict(
+        re.findall(r'public const string (\w+) = "(\w+)";', (rig.UTILS / "Errors.cs").read_text(encoding="utf-8"))
+    )
+    met = {port.get("blocked_by") for case in CASES.values() for port in case["expect"]["ports"].values()}
+    assert {codes[name] for name in told} - met == set()
+
+
+def test_names_tell_the_cases_apart():
+    names = [
+        case["name"]
+        for path in vectors.FOLDER.glob("*.yml")
+        if path.name != vectors.BAD_INPUT
+        for case in vectors.listed(path)
+    ]
+    assert sorted(names) == sorted(set(names))
+    assert len(CASES) - len(SHARED) > 80
+    assert len(SHARED) > 150
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +170,10 @@ def test_bad_value_is_one_clear_sentence(said, number):
 # The same words ---------------------------------------------------------------------------------------------------
 
 # What speaks of the system itself: its tools, its accounts, how long it keeps what. The other half is compared all the same.
-OWN_REASONS = {"engine", "not_permitted", "wrong_method"}
-OWN_REMEDIES = {"engine", "hidden_owner", "kernel_socket", "leftover", "not_permitted", "wrong_method"}
+OWN_REASONS = {"engine", "not_permitted"}
+OWN_REMEDIES = {"engine", "hidden_owner", "kernel_socket", "leftover", "not_permitted"}
 # Facts that only Linux tells: the unit of a process, the user of a socket.
 ONLY_LINUX = re.compile(r"(, [^ ,()]+\.(service|scope)(?=\)))|( of uid [0-9, ]*[0-9])")
-SHARED = {name: case for name, case in CASES.items() if "platform" not in case}
 
 
 def common(code, reason, remedy):
@@ -232,6 +309,7 @@ def of_its_own(name):
 def test_both_languages_tell_the_same_story(ask, end, check_mode):
     names = [name for name in (SHARED if end is None else FREED) if not of_its_own(name)]
     if end is not None:
+        # Those whose plan has a step.
         names = [name for name in names if python_story(SHARED[name], None, True)["result"]["actions"]]
     assert len(names) > 20
     asked = [
@@ -250,3 +328,82 @@ def test_both_languages_tell_the_same_story(ask, end, check_mode):
         assert "error" not in told, told
         found += same(python_story(SHARED[name], end, check_mode), told, name)
     assert not found, "\n".join(found[:40])
+
+
+# What only Windows says: the vector, how its run ended, and the line for people.
+SAID = [
+    (
+        "A service is stopped through the service manager, never by its process",
+        None,
+        "would stop httpd.exe (pid 100, service Apache2.4) through the service manager to free 80/tcp",
+    ),
+    (
+        "A service is stopped through the service manager, never by its process",
+        "done",
+        "stopped httpd.exe (pid 100, service Apache2.4) through the service manager, which dropped 2 connections; it returns at boot; "
+        "80/tcp free: nothing took it back, and a bind worked",
+    ),
+    (
+        "persist sets the start type, and says how that is taken back",
+        "done",
+        "stopped httpd.exe (pid 100, service Apache2.4) through the service manager, which dropped 2 connections; it will not be back at boot "
+        '(undo: sc.exe config "Apache2.4" start= delayed-auto); 80/tcp free: nothing took it back, and a bind worked',
+    ),
+    (
+        "What depends on a service is stopped before it",
+        "done",
+        "stopped sqlservr.exe (pid 100, service MSSQLSERVER) through the service manager, which dropped 2 connections; with it stopped Reports "
+        "and SQLSERVERAGENT; it returns at boot; 1433/tcp free: nothing took it back, and a bind worked",
+    ),
+    (
+        "force true ends a process without a window at once",
+        "done",
+        "stopped app.exe (pid 100) with TerminateProcess, which dropped 2 connections; 8080/tcp free: nothing took it back, and a bind worked",
+    ),
+    (
+        "Behind a port of PID 4 is the process that registered the URL",
+        "failed",
+        "it does not end: look at it",
+    ),
+    (
+        "An application pool that has not started yet is IIS's as well",
+        None,
+        "would stop W3SVC (service W3SVC, behind HTTP.sys) through the service manager to free 80/tcp",
+    ),
+    (
+        "A report of a reserved port is no failure",
+        None,
+        "port 50010/tcp: reserved by Windows (excluded port range 50000-50059)",
+    ),
+    (
+        "A process without a window has no polite way, so it is not ended unless that is asked for",
+        None,
+        "nothing was stopped: 8080/tcp: app.exe (pid 100) has no window in the session of this task, so nothing can ask it to end (end it by its "
+        "own means, or let the task end it at once with force: true)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("title", "end", "line"), SAID)
+def test_what_only_windows_says(ask, title, end, line):
+    (case,) = (case for case in CASES.values() if case["name"] == title)
+    free = dict.fromkeys(case["expect"]["ports"], True)
+    later = case["given"] if end == "failed" else {"bindable": free}
+    told = ask("Stories", [dict(case, later=later, end=end, now=NOW, check_mode=end is None)])
+    assert told[0]["result"]["msg"] == line
+    assert told[0]["result"]["changed"] == ("would stop" in line or end is not None)
+
+
+def test_a_holder_that_was_not_there_before_is_in_the_result(ask):
+    """A respawner: the process that was stopped, and the one that came in its place."""
+    case = {"given": CASES["who_holds-2"]["given"], "wish": {"port": "8080/tcp", "state": "free"}}
+    later = {
+        "sockets": [{"tcp": "127.0.0.1:8080", "held_by": [200], "inode": 7}],
+        "processes": [{"pid": 200, "name": "nginx", "parent": 50}],
+    }
+    (told,) = ask("Stories", [dict(case, later=later, end="done", now=NOW, check_mode=False)])
+    (port,) = told["result"]["ports"]
+    assert [(holder["pids"], holder["outcome"]) for holder in port["holders"]] == [([100], "stopped"), ([200], "none")]
+    assert [owner["pid"] for owner in told["result"]["owners"]] == [100, 200]
+    assert (port["before"], port["status"]) == ("held", "held")
+    assert told["diff"] == {"before": "8080/tcp held by nginx\n", "after": "8080/tcp held by nginx\n"}

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,10 @@ class Zoo:
 
     def listen(self, port: int, *flags: str, kind: str = "tcp4", address: str = "127.0.0.1") -> rig.Animal:
         return self.start("listen", kind, address, port, *flags)
+
+    def end(self, animal: rig.Animal) -> None:
+        """As if somebody else ended it: TerminateProcess."""
+        self.prefix.call("wine", "taskkill", "/f", "/pid", str(animal.pid))
 
     def service(self, name: str, *specs: str, needs: str = "-") -> int:
         """Install and start a service; the pid of its process."""
@@ -364,6 +369,35 @@ def test_keep_keeps(zoo):
     kept = zoo.free("%d/tcp" % port, keep=["holder"])
     assert (kept["changed"], kept["free"], entry(kept, port)["holders"][0]["outcome"]) == (False, True, "kept")
     assert holder.alive()
+
+
+def test_a_holder_that_leaves_while_its_clients_are_waited_for_was_not_stopped(zoo, bystanders):
+    port = zoo.port()
+    server = zoo.listen(port, "window", "accept")
+    zoo.start("connect", "tcp4", "127.0.0.1", port)
+    server.wait_for("accepted")
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(zoo.free, "%d/tcp" % port, drain=60)
+        time.sleep(2)
+        zoo.end(server)
+        real = run.result()
+    assert "failed" not in real, real["msg"]
+    assert (real["changed"], real["free"]) == (False, True)
+    assert "done" not in [action["result"] for action in real["actions"]]
+    assert entry(real, port)["holders"][0]["outcome"] == "gone"
+    assert "WM_CLOSE" not in server.said()
+
+
+def test_method_none_waits_for_who_leaves_by_himself(zoo):
+    port = zoo.port()
+    holder = zoo.listen(port)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(zoo.free, "%d/tcp" % port, method="none", timeout=60)
+        time.sleep(2)
+        zoo.end(holder)
+        real = run.result()
+    assert "failed" not in real, real["msg"]
+    assert (real["changed"], real["free"], real["actions"]) == (False, True, [])
 
 
 def test_method_none_stops_nobody(zoo):

@@ -13,11 +13,12 @@ import sys
 
 import pytest
 
-from windows import powershell, rig, stages
-from windows.test_parsers import BOUND_AT, table, tcp4, tcp6
+from windows import powershell, rig
+from windows.stages import stage
+from windows.stages.tables import BOUND_AT, table, tcp4, tcp6
 from windows.test_zoo import METHOD, Zoo, entry, server_of, steady
 
-EXCLUDED = (stages.RECORDED / "netsh" / "excluded-de-cp850.txt").read_bytes().decode("cp850")
+EXCLUDED = stage.netsh_text("excluded-de-cp850.txt").decode("cp850")
 QUEUE = """
 Snapshot of HTTP service state (Request Queue View):
 -----------------------------------------------------
@@ -36,11 +37,11 @@ Request queue name: shop
 @pytest.fixture
 def fake(prefix, csharp):
     """A zoo in which some libraries are fakes, and the folder of what they answer."""
-    folder = stages.Recorded(prefix)
+    folder = stage.Recorded(prefix)
     made = []
 
     def play(*libraries):
-        fakes = {library: stages.FAKES / (library + ".c") for library in libraries}
+        fakes = {library: stage.FAKES / (library + ".c") for library in libraries}
         made.append(Zoo(prefix, rig.program(csharp, rig.utils(), powershell.specs(), fakes=fakes)))
         return made[-1], folder
 
@@ -67,7 +68,7 @@ def test_recorded_ghost_is_refused_and_its_heir_named(fake):
     keeper = zoo.start("keeper", "tcp4", "127.0.0.1", zoo.port(), "delay")
     child = int(keeper.wait_for(r"child (\d+)").group(1))
     parent = keeper.pid
-    stages.end(keeper)
+    stage.end(keeper)
     files.write("tcp4.bin", table(tcp4(2, "127.0.0.1", port, pid=parent, created=1)))
     answer = refused(zoo, port, "ghost", force=True)
     assert "pid %d" % child in answer["msg"] and str(parent) in answer["msg"]

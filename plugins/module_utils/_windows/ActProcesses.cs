@@ -30,7 +30,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
     {
         // What Windows needs to end a process; one with a request that a driver does not give back needs for ever.
         internal const double KillWait = 5.0;
-        private const int LookEveryMilliseconds = 20;
+        private const double LookEvery = 0.02;
 
         /// <summary>Carry out these steps together, so that their grace periods run side by side.</summary>
         /// <returns>One outcome for each step, in their order. Never throws for what a process does.</returns>
@@ -46,7 +46,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
                 }
                 while (runs.Any(run => run.Outcome == null))
                 {
+                    double began = Clock.Now;
                     rows = eyes.Rows();
+                    // Where the tables are long, reading them must not be all that the host does.
+                    double pause = Math.Max(LookEvery, 2 * (Clock.Now - began));
                     foreach (Run run in runs.Where(run => run.Outcome == null))
                     {
                         run.GoOn(rows);
@@ -54,7 +57,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
                     Run waiting = runs.FirstOrDefault(run => run.Outcome == null);
                     if (waiting != null)
                     {
-                        waiting.WaitForAnEnd(LookEveryMilliseconds);
+                        waiting.WaitForAnEnd(pause);
                     }
                 }
             }
@@ -93,9 +96,14 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
                 return !Ended && rows.Any(row => step.Ids.Contains(row.Id) && (row.Pid == Target.Pid || step.Queue != null));
             }
 
-            public void Wait(int milliseconds)
+            /// <summary>Wait for its end; a process that this account may not wait for is only waited out.</summary>
+            public void Wait(double seconds)
             {
-                _process.Wait(milliseconds);
+                double until = Clock.Now + seconds;
+                if (_process.Wait((int)Math.Ceiling(seconds * 1000)) == null)
+                {
+                    Clock.Sleep(seconds, until);
+                }
             }
 
             public int End()
@@ -152,7 +160,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
                 if (holding.Count == 0)
                 {
                     // Every process that was to let it go has; whoever has the port now is for a new decision.
-                    Over(Outcome.Done, null);
+                    Over(_acted ? Outcome.Done : Outcome.Gone, null);
                 }
                 else if (!_membersAsked && _roots.All(grip => grip.Ended))
                 {
@@ -177,13 +185,13 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
                 }
             }
 
-            /// <summary>Wait for the end of one of the processes, so long at most.</summary>
-            public void WaitForAnEnd(int milliseconds)
+            /// <summary>Wait for the end of one of the processes, so many seconds at most.</summary>
+            public void WaitForAnEnd(double seconds)
             {
                 Grip living = _roots.Concat(_members).FirstOrDefault(grip => !grip.Ended);
                 if (living != null)
                 {
-                    living.Wait(milliseconds);
+                    living.Wait(seconds);
                 }
             }
 

@@ -119,7 +119,8 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.A
                 if (error == null)
                 {
                     WaitForSocket();
-                    return Over(Outcome.Done, null);
+                    // Where others had asked it already, nothing was done here.
+                    return Over(_acted ? Outcome.Done : Outcome.Gone, null);
                 }
                 if (startType >= 0 && startType != Service.DisabledStart && manager.SetStartType(_name, startType) == Win32.Success)
                 {

@@ -79,6 +79,8 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.C
         private const int MostPlans = 3;
         // While the tables do not change, a whole look is taken again after so many seconds.
         private const double LookAgain = 1.0;
+        // How long the end of a process takes at most on a busy host.
+        private const double Ending = 2.0;
         // Between two looks at the tables.
         private const double Pause = 0.05;
 
@@ -151,6 +153,22 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.C
             return new Story(snapshot, plan, _policy, checkMode, plan.Refusals.FirstOrDefault());
         }
 
+        /// <summary>
+        /// The same after something has changed. A process that is just ending loses its window before its sockets, and can't be
+        /// opened any more: for that time it looks like one that must not be stopped. So a refusal counts when it stays.
+        /// </summary>
+        private Story DecidedAgain()
+        {
+            double until = Clock.Now + Ending;
+            Story again = Decided(false);
+            while (again.Failure != null && Clock.Now < until)
+            {
+                Clock.Sleep(Pause, until);
+                again = Decided(false);
+            }
+            return again;
+        }
+
         private Plan Judge(Snapshot snapshot)
         {
             return Decider.Decide(snapshot, _wishes, _policy);
@@ -173,7 +191,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.C
             {
                 if (attempt > 0)
                 {
-                    Story again = Decided(false);
+                    Story again = DecidedAgain();
                     Proof seen = new Proof(again.Snapshot, again.Plan);
                     if (again.Failure == null && again.Plan.Steps.Count == 0)
                     {

@@ -9,6 +9,7 @@ using System.Collections.Generic;
 using System.Linq;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideHolders;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideMatching;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideServices;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelPlans;
 
@@ -40,6 +41,16 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             Who = HolderFinder.Describe(snapshot, holder);
             Main = HolderFinder.MainProcess(snapshot, holder);
             Members = Listed.Of(holder.Pids.Where(snapshot.Processes.ContainsKey).Select(pid => snapshot.Processes[pid]));
+        }
+
+        /// <summary>Every pid that ends when the holder is stopped, its own first.</summary>
+        public IEnumerable<int> Ending
+        {
+            get
+            {
+                bool service = Holder.Kind == HolderKind.Service && Policy.Method != "signal";
+                return service ? Holder.Pids.Union(Managers.ProcessesOf(Snapshot, Holder.Services)) : Holder.Pids;
+            }
         }
 
         /// <summary>Whether one of the patterns means this process of the holder, by its own name or its service's.</summary>

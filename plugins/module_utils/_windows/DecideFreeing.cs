@@ -4,11 +4,13 @@
 
 // Which holders go, which may stay, and which must not be touched. Private to harbormaster.ports. Pure.
 
+using System;
 using System.Collections.Generic;
 using System.Linq;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideCase;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideReasons;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideRules;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideServices;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideSockets;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideSteps;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
@@ -23,7 +25,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         public static Plan Of(Snapshot snapshot, Policy policy, SocketIndex index, IReadOnlyList<PortPlan> seen)
         {
             HashSet<int> asked = new HashSet<int>(seen.Where(port => port.Wish.Protocol == Protocol.Tcp).Select(port => port.Wish.Port));
-            List<PortPlan> judged = KeptElsewhere(seen.Select(port => Judged(snapshot, policy, port, asked)).ToList());
+            List<PortPlan> judged = KeptElsewhere(snapshot, policy, seen.Select(port => Judged(snapshot, policy, port, asked)).ToList());
             IReadOnlyList<Step> planned = StepPlanner.Plan(snapshot, policy, judged);
             if (policy.Collateral == "refuse")
             {
@@ -36,8 +38,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             }
             IEnumerable<string> collateral = planned.Where(step => step.AlsoFrees.Count > 0)
                 .Select(step => "stopping " + step.Target + " also frees " + string.Join(", ", step.AlsoFrees));
+            IEnumerable<string> dependants = planned.Where(step => step.AlsoStops.Count > 0)
+                .Select(step => "stopping " + step.Target + " also stops " + string.Join(", ", step.AlsoStops));
             IEnumerable<PortPlan> predicted = judged.Select(port => Predicted(snapshot, policy, port, index.Rows(port.Wish)));
-            return new Plan(predicted, planned, warnings.Concat(collateral));
+            return new Plan(predicted, planned, warnings.Concat(collateral).Concat(dependants));
         }
 
         /// <summary>Each holder asked against the rules. A port that a bind says yes to needs nothing.</summary>
@@ -70,35 +74,40 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         }
 
         /// <summary>A refusal where a holder would be stopped that may stay on another port: it can't do both.</summary>
-        private static List<PortPlan> KeptElsewhere(List<PortPlan> ports)
+        private static List<PortPlan> KeptElsewhere(Snapshot snapshot, Policy policy, List<PortPlan> ports)
         {
-            Dictionary<int, PortPlan> keeping = new Dictionary<int, PortPlan>();
+            Dictionary<string, PortPlan> keeping = new Dictionary<string, PortPlan>(StringComparer.OrdinalIgnoreCase);
             foreach (PortPlan port in ports)
             {
                 foreach (Holder holder in port.Holders.Where(one => one.Outcome == Fate.Kept && one.Kind != HolderKind.Connection))
                 {
-                    foreach (int pid in holder.Pids)
+                    foreach (string known in Managers.Identity(holder))
                     {
-                        keeping[pid] = port;
+                        keeping[known] = port;
                     }
                 }
             }
-            return keeping.Count == 0 ? ports : ports.Select(port => WithoutKept(port, keeping)).ToList();
+            return keeping.Count == 0 ? ports : ports.Select(port => WithoutKept(snapshot, policy, port, keeping)).ToList();
         }
 
-        private static PortPlan WithoutKept(PortPlan port, IDictionary<int, PortPlan> keeping)
+        private static PortPlan WithoutKept(Snapshot snapshot, Policy policy, PortPlan port, IDictionary<string, PortPlan> keeping)
         {
             List<Holder> marked = new List<Holder>();
             Refusal first = null;
             foreach (Holder holder in port.Holders)
             {
-                int[] kept = holder.Pids.Where(keeping.ContainsKey).Take(1).ToArray();
-                if (!holder.Stoppable || holder.Kind == HolderKind.Connection || kept.Length == 0)
+                string kept = null;
+                if (holder.Stoppable && holder.Kind != HolderKind.Connection)
+                {
+                    ISet<string> reach = Managers.Reach(snapshot, holder, policy.Method == "signal");
+                    kept = keeping.Keys.Where(reach.Contains).OrderBy(known => known, StringComparer.Ordinal).FirstOrDefault();
+                }
+                if (kept == null)
                 {
                     marked.Add(holder);
                     continue;
                 }
-                Refusal refusal = Reasons.KeptElsewhere(holder.Name, keeping[kept[0]].Wish.Label);
+                Refusal refusal = Reasons.KeptElsewhere(holder.Name, keeping[kept].Wish.Label);
                 first = first ?? refusal;
                 marked.Add(holder.With(Fate.Refused, refusal, false));
             }

@@ -113,7 +113,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             }
             if (holder.Queue != null)
             {
-                facts.Add("through HTTP.sys");
+                facts.Add("behind HTTP.sys");
             }
             if (process == null && holder.Services.Count == 0)
             {

@@ -25,13 +25,13 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 "if it really has to go, take its name " + (byTask ? "out of protect" : "off the list with unprotect") + ", or stop it by hand");
         }
 
-        /// <summary>A part of Windows: never, whatever the options say.</summary>
-        /// <param name="why">What tells that it is one, as a clause.</param>
-        public static Refusal PartOfWindows(string who, string why)
+        /// <summary>Windows itself, or what it guards itself: never, whatever the options say.</summary>
+        /// <param name="why">What tells that it is so, as a clause.</param>
+        public static Refusal NeverStopped(string who, string why)
         {
             return new Refusal(
                 Codes.ProtectedProcess,
-                who + " is a part of Windows, which is never stopped (" + why + ")",
+                who + " is never stopped: " + why,
                 "give your server another port, or, if it needs one address only, name it with address");
         }
 
@@ -152,7 +152,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         {
             return new Refusal(
                 Codes.Leftover, "what is left of old connections (" + states + ") keeps it from being bound",
-                "wait with timeout (TIME_WAIT lasts 2 to 4 minutes), or remove the rows with close_blocking: true (IPv4 only)", true);
+                "wait with timeout (TIME_WAIT lasts up to 4 minutes), or remove the rows with close_blocking: true (IPv4 only)", true);
         }
 
         /// <summary>What the task asks for takes more rights than its account has.</summary>
@@ -193,7 +193,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         {
             return new Refusal(
                 Codes.Engine,
-                who + " belongs to a container engine or to WSL, and relays this port for somebody inside",
+                who + " belongs to a container engine or to WSL, and has this port for itself or for somebody inside",
                 "it is never stopped for a port, all containers would go with it; find what publishes it with docker ps --filter publish="
                 + port + ", or inside WSL with ss -ltnp, and stop that");
         }

@@ -23,7 +23,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
 {
     public static class Rules
     {
-        private static readonly Func<Case, Refusal>[] Guards = { Engine, PartOfWindows, OwnAncestor, OwnConnection, Protected };
+        private static readonly Func<Case, Refusal>[] Guards = { Engine, PartOfWindows, OwnAncestor, OwnConnection, Protected, ServiceRules.Protected };
         private static readonly Func<Case, Refusal>[] Wished = { Mismatch, KeptMember, Account, WrongMethod };
 
         private static readonly Dictionary<string, Func<Case, Refusal>[]> ByKind = new Dictionary<string, Func<Case, Refusal>[]>
@@ -90,17 +90,18 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         {
             if (one.Holder.Pids.Any(pid => pid == 0 || pid == HolderFinder.SystemPid))
             {
-                return Reasons.PartOfWindows(one.Who, "PID " + one.Holder.Pids.First(pid => pid == 0 || pid == HolderFinder.SystemPid));
+                return Reasons.NeverStopped(one.Who, "it is the kernel of Windows");
             }
             foreach (Process process in one.Members)
             {
                 string name = Matching.Program(process, Tables.Untouchable);
-                string why = name
-                    ?? (process.Critical ? "Windows stops when pid " + process.Pid + " ends" : null)
-                    ?? (process.Protection != 0 ? "pid " + process.Pid + " is a protected process" : null);
+                string why = name != null ? name + " is a part of Windows"
+                    : process.Critical ? "Windows itself ends with pid " + process.Pid + ", which is marked as critical"
+                    : process.Protection != 0 ? "Windows guards pid " + process.Pid + " as a protected process"
+                    : null;
                 if (why != null)
                 {
-                    return Reasons.PartOfWindows(one.Who, why);
+                    return Reasons.NeverStopped(one.Who, why);
                 }
             }
             return null;
@@ -108,12 +109,12 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
 
         private static Refusal OwnAncestor(Case one)
         {
-            return one.Holder.Pids.Any(one.Snapshot.SelfPids.Contains) ? Reasons.OwnAncestor(one.Who) : null;
+            return one.Ending.Any(one.Snapshot.SelfPids.Contains) ? Reasons.OwnAncestor(one.Who) : null;
         }
 
         private static Refusal OwnConnection(Case one)
         {
-            foreach (int pid in one.Holder.Pids)
+            foreach (int pid in one.Ending)
             {
                 string why;
                 if (one.Snapshot.Carriers.TryGetValue(pid, out why))

@@ -26,10 +26,11 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
 
         public static readonly Func<Case, Refusal>[] All =
         {
-            ProtectedService, OneOfSeveral, IisSites, BySignal, NotElevated, Request, Dependants,
+            OneOfSeveral, Elsewhere, IisSites, BySignal, NotElevated, Request, Dependants,
         };
 
-        private static Refusal ProtectedService(Case one)
+        /// <summary>A guard, for every kind of holder: a service of the protected list, or one that Windows protects itself.</summary>
+        public static Refusal Protected(Case one)
         {
             foreach (string name in one.Holder.Services)
             {
@@ -41,7 +42,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 Service service = Managers.Facts(one.Snapshot, name);
                 if (service != null && service.Protected != 0)
                 {
-                    return Reasons.PartOfWindows(one.Who, "service " + name + " is protected");
+                    return Reasons.NeverStopped(one.Who, "Windows guards " + name + " as a protected service");
                 }
             }
             return null;
@@ -57,6 +58,13 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             return Reasons.NotStoppable(
                 one.Who, "several services share its process, and which of them has the port is not known",
                 "stop the right one by hand (Stop-Service), or give it a process of its own with sc.exe config NAME type= own");
+        }
+
+        /// <summary>A service that has the port on behalf of somebody else.</summary>
+        private static Refusal Elsewhere(Case one)
+        {
+            string[] entry = Tables.Elsewhere.FirstOrDefault(row => Matching.Entry(one.Holder.Services[0], new[] { row[0] }) != null);
+            return entry == null ? null : Reasons.ManagedElsewhere(one.Who, entry[1], entry[2]);
         }
 
         /// <summary>IIS serves all of its sites through one service.</summary>
@@ -114,8 +122,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                     ?? Matching.Entry(name, one.NotUnprotected(Tables.ProtectedServices))
                     ?? Matching.Program(process, one.NotUnprotected(Tables.ProtectedPrograms).Concat(Tables.Untouchable))
                     ?? (dependant != null && dependant.Protected != 0 ? "a protected service" : null)
-                    ?? (process != null && one.Snapshot.SelfPids.Contains(process.Pid) ? "it started this very task" : null)
-                    ?? (process != null && one.Snapshot.Carriers.ContainsKey(process.Pid) ? "it may carry the Ansible connection" : null);
+                    ?? OwnWay(one.Snapshot, name);
                 if (rule != null)
                 {
                     return Reasons.ProtectedDependant(one.Who, "service " + name, rule);
@@ -124,6 +131,23 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 if (refusal != null)
                 {
                     return refusal;
+                }
+            }
+            return null;
+        }
+
+        /// <summary>Why the end of a service would end this very task; null when it would not.</summary>
+        private static string OwnWay(Snapshot snapshot, string name)
+        {
+            foreach (int pid in Managers.ProcessesOf(snapshot, new[] { name }))
+            {
+                if (snapshot.SelfPids.Contains(pid))
+                {
+                    return "it started this very task";
+                }
+                if (snapshot.Carriers.ContainsKey(pid))
+                {
+                    return "it may carry the Ansible connection";
                 }
             }
             return null;

@@ -28,7 +28,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         {
             if (process.Services.Count > 0)
             {
-                bool told = row.Service != null && process.Services.Contains(row.Service, StringComparer.OrdinalIgnoreCase);
+                bool told = row.Service != null && Has(process.Services, row.Service);
                 IEnumerable<string> own = process.Services.OrderBy(name => name, StringComparer.Ordinal);
                 return told ? Listed.Of(new[] { row.Service }) : Listed.Of(own);
             }
@@ -69,6 +69,54 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         {
             Process process;
             return service != null && service.Pid != 0 && snapshot.Processes.TryGetValue(service.Pid, out process) ? process : null;
+        }
+
+        /// <summary>
+        /// What ends when a holder is stopped: its pids, or, for a service, that service and all that depends on it, with the
+        /// processes that no other service needs.
+        /// </summary>
+        /// <param name="bySignal">Its process itself is ended, with whatever runs in it.</param>
+        public static ISet<string> Reach(Snapshot snapshot, Holder holder, bool bySignal)
+        {
+            List<string> services = holder.Services.ToList();
+            HashSet<int> pids = new HashSet<int>();
+            if (holder.Kind != HolderKind.Service || bySignal)
+            {
+                pids.UnionWith(holder.Pids);
+                services.AddRange(holder.Pids.Where(snapshot.Processes.ContainsKey).SelectMany(pid => snapshot.Processes[pid].Services));
+            }
+            else
+            {
+                services.AddRange(holder.Services.Select(name => Facts(snapshot, name)).Where(one => one != null).SelectMany(one => one.Dependants));
+                pids.UnionWith(ProcessesOf(snapshot, services));
+            }
+            return Named(services, pids);
+        }
+
+        /// <summary>The processes that end with services: those that no other service needs, and what they have started.</summary>
+        public static IEnumerable<int> ProcessesOf(Snapshot snapshot, IReadOnlyCollection<string> services)
+        {
+            HashSet<int> own = new HashSet<int>(
+                services.Select(name => ProcessOf(snapshot, Facts(snapshot, name)))
+                    .Where(one => one != null && one.Services.All(name => Has(services, name))).Select(one => one.Pid));
+            return snapshot.Processes.Values.Where(one => own.Contains(one.Pid) || one.Ancestors.Any(own.Contains))
+                .Select(one => one.Pid).OrderBy(pid => pid).ToList();
+        }
+
+        /// <summary>What a holder is known by, in the words of Reach.</summary>
+        public static ISet<string> Identity(Holder holder)
+        {
+            return Named(holder.Services, holder.Pids);
+        }
+
+        private static ISet<string> Named(IEnumerable<string> services, IEnumerable<int> pids)
+        {
+            return new HashSet<string>(services.Select(name => "service " + name).Concat(pids.Select(pid => "pid " + pid)), StringComparer.OrdinalIgnoreCase);
+        }
+
+        private static bool Has(IEnumerable<string> names, string name)
+        {
+            return names.Contains(name, StringComparer.OrdinalIgnoreCase);
         }
 
         /// <summary>The request queues that take what comes in on a port of PID 4.</summary>

@@ -50,7 +50,8 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             }
             HashSet<Socket> wished = new HashSet<Socket>(found.Values.SelectMany(step => step.Sockets));
             HashSet<int> asked = new HashSet<int>(ports.Where(port => port.Wish.Protocol == Protocol.Tcp).Select(port => port.Wish.Port));
-            return Listed.Of(order.Select(key => found[key].WithAlsoFrees(AlsoFrees(snapshot, found[key], holders[key], wished, asked))));
+            ILookup<int, Socket> rows = Unasked(snapshot, wished);
+            return Listed.Of(order.Select(key => found[key].WithAlsoFrees(AlsoFrees(snapshot, found[key], holders[key], rows, asked))));
         }
 
         /// <summary>The ports, with a refusal on each one whose step would free more than was asked for.</summary>
@@ -143,45 +144,45 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             return holder.Pids.SelectMany(pid => snapshot.Processes[pid].Services).Distinct().Except(holder.Services);
         }
 
+        /// <summary>By each process that has them, the rows that hold a port and that no step is for.</summary>
+        private static ILookup<int, Socket> Unasked(Snapshot snapshot, ICollection<Socket> wished)
+        {
+            return snapshot.OtherSockets.Concat(snapshot.Sockets)
+                .Where(row => SocketIndex.IsHolding(row) && !wished.Contains(row) && snapshot.Owners.ContainsKey(row.Id))
+                .SelectMany(row => snapshot.Owners[row.Id].Select(pid => new KeyValuePair<int, Socket>(pid, row)))
+                .ToLookup(one => one.Key, one => one.Value);
+        }
+
         /// <summary>Ports that only the processes of this step have, and that nobody asked for.</summary>
         private static IEnumerable<string> AlsoFrees(
-            Snapshot snapshot, Step step, Holder holder, ICollection<Socket> wished, ICollection<int> asked)
+            Snapshot snapshot, Step step, Holder holder, ILookup<int, Socket> unasked, ICollection<int> asked)
         {
             if (step.Actuator == Actuator.TcpEntry)
             {
                 return new string[0];
             }
-            HashSet<int> pids = new HashSet<int>(step.Members.Concat(step.Roots).Select(target => target.Pid));
-            HashSet<string> services = new HashSet<string>(step.ServiceStops, StringComparer.OrdinalIgnoreCase);
-            var rows = snapshot.OtherSockets.Concat(snapshot.Sockets)
-                .Where(row => !wished.Contains(row) && SocketIndex.IsHolding(row) && GoesToo(snapshot, row, pids, services))
+            HashSet<int> ending = new HashSet<int>(step.Members.Concat(step.Roots).Select(target => target.Pid));
+            HashSet<int> pids = new HashSet<int>(ending);
+            if (step.Actuator == Actuator.Service)
+            {
+                // A shared host lives on, with the rows of its other services.
+                ending.RemoveWhere(pid => snapshot.Processes.ContainsKey(pid) && snapshot.Processes[pid].Services.Count > 1);
+                ending.UnionWith(Managers.ProcessesOf(snapshot, step.ServiceStops));
+                pids.UnionWith(ending);
+                pids.UnionWith(step.ServiceStops.Select(name => Managers.Facts(snapshot, name)).Where(one => one != null).Select(one => one.Pid));
+            }
+            var rows = pids.SelectMany(pid => unasked[pid]).Distinct().Where(row => GoesToo(snapshot, row, ending, step.ServiceStops))
                 .Select(row => new { row.Port, row.Protocol });
             var http = Managers.OtherHttpPorts(snapshot, holder, asked).Select(port => new { Port = port, Protocol = Protocol.Tcp });
             return rows.Concat(http).Distinct().OrderBy(one => one.Port).ThenBy(one => one.Protocol, StringComparer.Ordinal)
                 .Select(one => one.Port + "/" + one.Protocol);
         }
 
-        private static bool GoesToo(Snapshot snapshot, Socket row, HashSet<int> pids, ICollection<string> services)
+        /// <summary>Whether every process that has a row ends, or the service inside of it that the row is known to be of.</summary>
+        private static bool GoesToo(Snapshot snapshot, Socket row, ICollection<int> ending, IEnumerable<string> services)
         {
-            IReadOnlyList<int> owners;
-            if (!snapshot.Owners.TryGetValue(row.Id, out owners) || owners.Count == 0)
-            {
-                return false;
-            }
-            foreach (int pid in owners)
-            {
-                Process process;
-                bool shared = snapshot.Processes.TryGetValue(pid, out process) && services.Count > 0 && process.Services.Count > 0;
-                // A shared host lives on: of its rows those go that are the stopped services' own.
-                bool goes = shared
-                    ? (row.Service != null ? services.Contains(row.Service) : process.Services.All(services.Contains))
-                    : pids.Contains(pid);
-                if (!goes)
-                {
-                    return false;
-                }
-            }
-            return true;
+            bool ofService = row.Service != null && services.Contains(row.Service, StringComparer.OrdinalIgnoreCase);
+            return ofService || snapshot.Owners[row.Id].All(ending.Contains);
         }
     }
 }

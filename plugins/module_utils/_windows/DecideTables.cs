@@ -26,9 +26,24 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         public static readonly string[] ProtectedServices =
         {
             "WinRM", "sshd", "TermService", "UmRdpService", "SessionEnv", "RpcSs", "RpcEptMapper", "DcomLaunch", "LSM", "SamSs", "KeyIso",
-            "VaultSvc", "Netlogon", "NTDS", "Kdc", "DFSR", "ADWS", "DNS", "EventLog", "PlugPlay", "Power", "ProfSvc", "gpsvc", "Winmgmt",
-            "Schedule", "Dhcp", "Dnscache", "NlaSvc", "nsi", "iphlpsvc", "mpssvc", "BFE", "PolicyAgent", "IKEEXT", "LanmanServer",
-            "LanmanWorkstation", "CryptSvc", "WinDefend", "Sense", "wuauserv", "vmms", "vmcompute", "hns", "ClusSvc", "HTTP",
+            "VaultSvc", "Netlogon", "NTDS", "Kdc", "ADWS", "EventLog", "PlugPlay", "Power", "ProfSvc", "gpsvc", "Winmgmt", "Schedule", "Dhcp",
+            "Dnscache", "NlaSvc", "nsi", "mpssvc", "BFE", "PolicyAgent", "IKEEXT", "LanmanServer", "LanmanWorkstation", "CryptSvc", "WinDefend",
+            "Sense", "vmms", "vmcompute", "hns", "ClusSvc", "HTTP",
+        };
+
+        // Services that listen for somebody else: service -> for whom, and what to do instead.
+        public static readonly string[][] Elsewhere =
+        {
+            new[]
+            {
+                "iphlpsvc", "the port proxy of Windows",
+                "take its entry away with netsh interface portproxy delete v4tov4 (netsh interface portproxy show all lists them)",
+            },
+            new[]
+            {
+                "SharedAccess", "the sharing of connections, for a network of Hyper-V, WSL or Windows Sandbox",
+                "end that network, or switch the sharing of that connection off",
+            },
         };
 
         // A session of these daemons is a child with the daemon's own name: it is not the daemon.

@@ -467,21 +467,15 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
         public readonly IReadOnlyList<PortPlan> Ports;
         public readonly IReadOnlyList<Step> Steps;
         public readonly IReadOnlyList<string> Warnings;
+        /// <summary>The refusal of each port that has one, final ones first.</summary>
+        public readonly IReadOnlyList<Refusal> Refusals;
 
         public Plan(IEnumerable<PortPlan> ports, IEnumerable<Step> steps = null, IEnumerable<string> warnings = null)
         {
             Ports = Listed.Of(ports);
             Steps = Listed.Of(steps);
             Warnings = Listed.Of(warnings);
-        }
-
-        /// <summary>The refusal of each port that has one, final ones first.</summary>
-        public IReadOnlyList<Refusal> Refusals
-        {
-            get
-            {
-                return Listed.Of(Ports.Where(port => port.Refusal != null).Select(port => port.Refusal).OrderBy(one => one.Passing));
-            }
+            Refusals = Listed.Of(Ports.Where(port => port.Refusal != null).Select(port => port.Refusal).OrderBy(one => one.Passing));
         }
     }
 }

@@ -16,7 +16,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.N
     /// <summary>Runs netsh of this Windows, by its full path, and reads what it says.</summary>
     public static class Netsh
     {
-        private const int MostMilliseconds = 15000;
+        private const int MostMilliseconds = 10000;
         private const int MostBytes = 8 * 1024 * 1024;
 
         /// <summary>What netsh writes, whatever its exit code.</summary>

@@ -13,6 +13,7 @@ using System.Linq;
 using System.Threading;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Errors;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelRun;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Native;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeProcesses;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.NativeServices;
@@ -27,7 +28,7 @@ using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Obser
 namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.Observe
 {
     /// <summary>The observe stage for the ports of one task. One a run; it owns every handle that was opened before the decision.</summary>
-    public sealed class Observer : IDisposable
+    public sealed class Observer : IEyes, IDisposable
     {
         // A process that ends between two of our lists leaves a row without a process behind, for a moment.
         private const int LooksAtGhosts = 3;

@@ -133,7 +133,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
                 _sockets,
                 _owners,
                 _processes,
-                _question.Others ? OtherSockets(holders) : null,
+                _question.Others ? OtherSockets(holders, services) : null,
                 services,
                 _ghosts,
                 queues,
@@ -280,9 +280,19 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
             return found;
         }
 
-        /// <summary>Rows that the holders have elsewhere and that a bind would meet; those of drivers are not theirs to give.</summary>
-        private IEnumerable<Socket> OtherSockets(HashSet<int> holders)
+        /// <summary>
+        /// Rows that a bind would meet elsewhere, of the holders and of the services that may have to stop with them; those of
+        /// drivers are not theirs to give.
+        /// </summary>
+        private IEnumerable<Socket> OtherSockets(HashSet<int> holders, Dictionary<string, Service> services)
         {
+            HashSet<int> pids = new HashSet<int>(holders);
+            if (services != null)
+            {
+                pids.UnionWith(services.Values.Select(service => service.Pid));
+            }
+            pids.Remove(ProcessBook.IdlePid);
+            pids.Remove(ProcessBook.SystemPid);
             List<Socket> found = new List<Socket>();
             foreach (SocketTable table in _tables)
             {
@@ -290,7 +300,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
                 {
                     TableRow row = table[index];
                     int pid = row.Pid;
-                    if (pid == ProcessBook.SystemPid || !holders.Contains(pid) || _question.Wants(row) || !Question.IsServer(row))
+                    if (!pids.Contains(pid) || _question.Wants(row) || !Question.IsServer(row))
                     {
                         continue;
                     }

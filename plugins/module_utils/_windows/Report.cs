@@ -183,7 +183,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.R
 
         private static IEnumerable<Dictionary<string, object>> Actions(Story story)
         {
-            if (story.CheckMode || (story.Outcomes.Count == 0 && story.Failure == null))
+            if (story.CheckMode)
             {
                 return story.Plan.Steps.Select(step => Action(step, "predicted", 0, 0));
             }

@@ -185,6 +185,12 @@ def test_who_left_by_itself_is_gone_and_nothing_changed():
     assert result["ports"][0]["holders"][0]["outcome"] == "gone"
 
 
+def test_who_left_before_anything_was_tried_is_gone_without_an_action():
+    result = result_of(held(100), FREE, outcomes=())
+    assert (result["changed"], result["free"], result["actions"]) == (False, True, [])
+    assert result["ports"][0]["holders"][0]["outcome"] == "gone"
+
+
 def test_refused():
     result = result_of(held(100, name="dbus-daemon"))
     assert (result["changed"], result["free"], result["reason"]) == (False, False, "protected_process")

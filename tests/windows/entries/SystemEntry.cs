@@ -140,8 +140,7 @@ public static class SystemEntry
                 Snapshot seen = observer.Look();
                 Step step = StepOf((IDictionary)asked["step"], seen);
                 WaitFor((string)asked["wait_for"], (string)asked["ready"]);
-                DirectEyes eyes = new DirectEyes(observer);
-                List<Outcome> outcomes = Actor.CarryOut(new Step[] { step }, eyes, observer).ToList();
+                List<Outcome> outcomes = Actor.CarryOut(new Step[] { step }, observer, observer).ToList();
                 return new Dictionary<string, object>
                 {
                     { "outcomes", outcomes.Select(Shape).ToList() },
@@ -159,7 +158,7 @@ public static class SystemEntry
         {
             Step step = StepOf((IDictionary)asked["step"], observer.Look());
             double began = Clock.Now;
-            bool waited = Actor.Drain(new Step[] { step }, new DirectEyes(observer), Convert.ToDouble(asked["drain"]));
+            bool waited = Actor.Drain(new Step[] { step }, observer, Convert.ToDouble(asked["drain"]));
             return RigJson.Write(new Dictionary<string, object> { { "waited", waited }, { "seconds", Clock.Now - began } });
         }
     }
@@ -379,37 +378,6 @@ public static class SystemEntry
     private static IDictionary Read(string input)
     {
         return (IDictionary)RigJson.Read(input, true);
-    }
-
-    // The conductor's eyes without its bind probe.
-    private sealed class DirectEyes : IEyes
-    {
-        private readonly Observer _observer;
-
-        public DirectEyes(Observer observer)
-        {
-            _observer = observer;
-        }
-
-        public Snapshot Look()
-        {
-            return _observer.Look();
-        }
-
-        public IReadOnlyList<Socket> Rows()
-        {
-            return _observer.Rows();
-        }
-
-        public bool Holds(int pid, ICollection<long> ids)
-        {
-            return _observer.Holds(pid, ids);
-        }
-
-        public long? StartTicks(int pid)
-        {
-            return _observer.StartTicks(pid);
-        }
     }
 
     // Eyes that see what a test wrote down, each scene from its time on.

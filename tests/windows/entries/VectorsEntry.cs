@@ -189,7 +189,7 @@ internal static class VectorsGiven
         {
             Shuffle(pids, order);
         }
-        List<string> asked = wishes.Select(wish => wish.Protocol + wish.Port).ToList();
+        HashSet<string> asked = new HashSet<string>(wishes.Select(wish => wish.Protocol + wish.Port));
         List<int> ephemeral = given.Contains("ephemeral") ? Numbers(given, "ephemeral") : new List<int> { 32768, 60999 };
         return new Snapshot(
             sockets: rows.Where(row => asked.Contains(row.Protocol + row.Port)),

@@ -42,14 +42,10 @@ def real(csharp, prefix: rig.Prefix) -> stage.Stages:
 
 
 @pytest.fixture
-def recorded(csharp, prefix: rig.Prefix) -> t.Iterator[t.Callable[..., t.Tuple[stage.Stages, stage.Recorded]]]:
-    """The stages with fake libraries, by name, and the folder of what they answer."""
+def recorded(csharp, prefix: rig.Prefix) -> t.Iterator[t.Tuple[stage.Stages, stage.Recorded]]:
+    """The stages with fake libraries, and the folder of what they answer."""
     folder = stage.Recorded(prefix)
-
-    def made(*libraries: str) -> t.Tuple[stage.Stages, stage.Recorded]:
-        return stage.Stages(stage.program(csharp, libraries), prefix), folder
-
-    yield made
+    yield stage.Stages(stage.program(csharp, recorded=True), prefix), folder
     folder.clear()
 
 

@@ -19,18 +19,24 @@ HERE = Path(__file__).resolve().parents[1]
 ENTRY = HERE / "entries" / "SystemEntry.cs"
 FAKES = HERE / "fakes"
 RECORDED = HERE / "recorded"
+LIBRARIES = ("advapi32", "httpapi", "iphlpapi", "kernel32", "ntdll", "ws2_32")
 # The stages, and what they may use. Not the modules: a test of the stages compiles without them.
 ROOMS = re.compile(r"^(Native|Observe|Act|Prove|Model|Errors|Addresses|Masking|SecretNames)")
 Json = t.Any
 
 
-def program(csharp: Path, fakes: t.Sequence[str] = ()) -> Path:
+def netsh_text(name: str) -> bytes:
+    """What netsh has said, with the ends of lines that it has; in here they are as everywhere else."""
+    return (RECORDED / "netsh" / name).read_bytes().replace(b"\n", b"\r\n")
+
+
+def program(csharp: Path, recorded: bool = False) -> Path:
     """The stages as a program of Windows.
 
-    :param fakes: libraries whose part a file in ``fakes/`` plays.
+    :param recorded: with all fake libraries. What a test did not record, they hand on to the real ones.
     """
     sources = [path for path in rig.utils() if ROOMS.match(path.name)]
-    return rig.program(csharp, [*sources, ENTRY], fakes={library: FAKES / (library + ".c") for library in fakes})
+    return rig.program(csharp, [*sources, ENTRY], fakes={name: FAKES / (name + ".c") for name in LIBRARIES if recorded})
 
 
 def parsed(app: Path, method: str, given: Json) -> Json:
@@ -101,8 +107,12 @@ class Recorded:
         """What netsh says when it is called with these arguments, blanks written as ``_``."""
         self._netsh.mkdir(exist_ok=True)
         (self._netsh / (arguments + ".txt")).write_text(text)
+        self.netsh_is(rig.native("netsh"))
+
+    def netsh_is(self, program: Path) -> None:
+        """Put a program in netsh's place."""
         self._program.unlink(missing_ok=True)
-        shutil.copy(rig.native("netsh"), self._program)
+        shutil.copy(program, self._program)
 
     def netsh_calls(self) -> list[str]:
         """The arguments of every call so far."""

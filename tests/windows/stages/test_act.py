@@ -162,7 +162,7 @@ def test_drain_waits_for_clients_and_not_longer_than_it_may(real, start, port):
 
 def test_recorded_program_behind_http_sys_is_asked_through_its_queue(recorded, start, port, more_ports):
     # The row is PID 4's. Without a queue in the step, nobody of the step has it.
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     animal = start("idle")
     other = next(more_ports)
     files.write("tcp4.bin", table(tcp4(2, "127.0.0.1", port, pid=4), tcp4(2, "127.0.0.1", other, pid=animal.pid)))
@@ -233,6 +233,15 @@ def test_what_was_stopped_before_a_failure_is_told(real, services, port):
     assert services.state(base)[:2] == (4, pid)
 
 
+def test_a_service_that_others_are_stopping_leaves_by_itself(real, prefix, services, port):
+    name = "leaving%d" % port
+    services.install(name, "%s:%d:slow" % (name, port))
+    given = {"ports": ["tcp %d" % port], "step": {"actuator": "service", "signal": "STOP", "services": [name]}}
+    said = between(prefix, real, given, lambda: prefix.call("wine", "sc", "stop", name))
+    assert (outcome(said)["result"], outcome(said)["acted"]) == ("gone", False)
+    assert said["rows"] == [], "it was waited for all the same"
+
+
 def test_persist_disables_a_service(real, services, port):
     name = "persist%d" % port
     services.install(name, "%s:%d" % (name, port))
@@ -255,7 +264,7 @@ def test_a_service_that_was_started_anew_is_another_one(real, prefix, services, 
 def test_recorded_manager_that_refuses(recorded, services, port):
     name = "refused%d" % port
     services.install(name, "%s:%d" % (name, port))
-    look, files = recorded("advapi32")
+    look, files = recorded
     files.write("refused", "")
     done = outcome(ask(look, port, actuator="service", signal="STOP", services=[name]))
     assert (done["result"], done["acted"], done["error"]["code"]) == ("failed", False, "not_permitted")
@@ -271,7 +280,7 @@ def connection(port, pid, created=BOUND_AT):
 
 def test_recorded_connection_is_closed_by_its_two_ends(recorded, start, port):
     animal = start("idle")
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     files.write("tcp4.bin", connection(port, animal.pid))
     done = outcome(ask(look, port, actuator="tcp_entry"))
     assert (done["result"], done["acted"]) == ("done", True)
@@ -286,7 +295,7 @@ def test_recorded_connection_is_closed_by_its_two_ends(recorded, start, port):
 )
 def test_recorded_refusals_of_settcpentry(recorded, start, port, code, result, error):
     animal = start("idle")
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     files.write("tcp4.bin", connection(port, animal.pid))
     files.write("set.code", str(code))
     done = outcome(ask(look, port, actuator="tcp_entry"))
@@ -296,7 +305,7 @@ def test_recorded_refusals_of_settcpentry(recorded, start, port, code, result, e
 
 def test_recorded_connection_that_is_another_one_by_now(recorded, prefix, start, port):
     animal = start("idle")
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     files.write("tcp4.bin", connection(port, animal.pid))
     given = {"ports": ["tcp %d" % port], "step": {"actuator": "tcp_entry"}}
     said = between(prefix, look, given, lambda: files.write("tcp4.bin", connection(port, animal.pid, BOUND_AT + 5)))

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from windows import rig
 from windows.stages import stage
 from windows.stages.tables import BOUND_AT, table, tcp4, tcp6, udp4
 
@@ -169,7 +170,7 @@ def test_we_are_among_the_processes_that_must_live(real, start, port):
 
 
 def test_recorded_time_wait_has_no_owner(recorded, port):
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     files.write("tcp4.bin", table(tcp4(11, "127.0.0.1", port, "127.0.0.1", 50000)))
     seen = look.look("tcp %d" % port)
     row = only(seen, state="TIME_WAIT")
@@ -179,7 +180,7 @@ def test_recorded_time_wait_has_no_owner(recorded, port):
 def test_recorded_ghost_with_a_living_child(recorded, start, port, more_ports):
     keeper = start("keeper", "tcp4", "127.0.0.1", next(more_ports), "delay")
     child = int(keeper.wait_for(r"child (\d+)").group(1))
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     # The keeper ends; its child lives on, and the table goes on naming the keeper.
     files.write("tcp4.bin", table(tcp4(2, "127.0.0.1", port, pid=keeper.pid, created=1)))
     parent = keeper.pid
@@ -191,7 +192,7 @@ def test_recorded_ghost_with_a_living_child(recorded, start, port, more_ports):
 
 
 def test_recorded_ghost_without_anybody(recorded, port):
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     files.write("tcp4.bin", table(tcp4(2, "127.0.0.1", port, pid=99996, created=BOUND_AT)))
     seen = look.look("tcp %d" % port)
     assert seen["ghosts"] == {"99996": []}
@@ -203,13 +204,35 @@ def test_recorded_child_that_began_before_the_socket_is_no_heir(recorded, start,
     keeper.wait_for(r"child (\d+)")
     parent = keeper.pid
     stage.end(keeper)
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     files.write("tcp4.bin", table(tcp4(2, "127.0.0.1", port, pid=parent, created=1 << 60)))
     assert look.look("tcp %d" % port)["ghosts"] == {str(parent): []}
 
 
+def test_recorded_pid_that_means_another_process_by_now(recorded, start, port):
+    # The child of a dead process is older than the one that has its pid now.
+    child, taker = start("idle"), start("idle")
+    look, files = recorded
+    files.write("tcp4.bin", table(tcp4(2, "127.0.0.1", port, pid=taker.pid, created=2)))
+    seen = look.look("tcp %d" % port)
+    assert (seen["ghosts"], seen["owners"]) == ({}, [[port, [taker.pid]]]), (
+        "that it is younger than its socket proves nothing"
+    )
+    files.write("parents", "%d %d\n" % (child.pid, taker.pid))
+    seen = look.look("tcp %d" % port)
+    assert (seen["ghosts"], seen["owners"]) == ({str(taker.pid): [child.pid]}, [])
+
+
+def test_recorded_parent_that_is_younger_than_its_child_is_none(recorded, start, port):
+    child = start("listen", "tcp4", "127.0.0.1", port)
+    younger = start("idle")
+    look, files = recorded
+    files.write("parents", "%d %d\n%d %d\n" % (child.pid, younger.pid, younger.pid, child.pid))
+    assert look.look("tcp %d" % port)["processes"][str(child.pid)]["ancestors"] == []
+
+
 def test_recorded_driver_behind_pid_4(recorded):
-    look, files = recorded("iphlpapi", "httpapi")
+    look, files = recorded
     files.write("tcp4.bin", table(tcp4(2, "0.0.0.0", 445, pid=4), tcp4(2, "0.0.0.0", 9999, pid=4)))
     seen = look.look("tcp 445", "tcp 9999")
     assert seen["kernel"] == {"tcp 445": "the file server of Windows, SMB", "tcp 9999": "a driver of Windows"}
@@ -221,7 +244,7 @@ def test_recorded_driver_behind_pid_4(recorded):
 
 def test_recorded_programs_behind_http_sys(recorded, start, port):
     animal = start("idle")
-    look, files = recorded("iphlpapi", "httpapi")
+    look, files = recorded
     files.netsh(
         "http_show_servicestate_view=requestq",
         """
@@ -253,7 +276,7 @@ Request queue name: shop
 
 def test_recorded_iis(recorded, start):
     controller = start("idle")
-    look, files = recorded("iphlpapi", "httpapi", "advapi32")
+    look, files = recorded
     files.write("services", "W3SVC %d 4 1 32\nWAS %d 4 1 32\n" % (controller.pid, controller.pid))
     files.netsh(
         "http_show_servicestate_view=requestq",
@@ -271,7 +294,7 @@ def test_recorded_iis(recorded, start):
 
 def test_recorded_owner_module_of_a_shared_host(recorded, start, port):
     host = start("idle")
-    look, files = recorded("iphlpapi", "advapi32")
+    look, files = recorded
     files.write("services", "Dnscache %d 4 1 32\nOther %d 4 1 32\nElsewhere 5000 4 1 16\n" % (host.pid, host.pid))
     files.write("tcp4.bin", table(tcp4(2, "0.0.0.0", port, pid=host.pid, created=BOUND_AT)))
     files.write("tcp6.bin", table(tcp6(2, "::", port, pid=host.pid, created=BOUND_AT)))
@@ -290,7 +313,7 @@ def test_recorded_setup_of_services(recorded, services, port, more_ports):
     services.install(above, "%s:0" % above)
     elsewhere = next(more_ports)
     pid = services.install(top, "%s:%d" % (top, elsewhere))
-    look, files = recorded("advapi32")
+    look, files = recorded
     files.write("dependants", "%s %s\n%s %s\n" % (name, above, above, top))
     files.write("setup", "%s 1 1 2 1\n" % name)
     seen = look.look("tcp %d" % port, others=True)
@@ -305,7 +328,7 @@ def test_recorded_setup_of_services(recorded, services, port, more_ports):
 
 def test_recorded_manager_that_refuses(recorded, start, port):
     animal = start("listen", "tcp4", "127.0.0.1", port)
-    look, files = recorded("advapi32")
+    look, files = recorded
     files.write("refused", "")
     seen = look.look("tcp %d" % port)
     assert seen["processes"][str(animal.pid)]["services"] == []
@@ -314,34 +337,34 @@ def test_recorded_manager_that_refuses(recorded, start, port):
 
 def test_recorded_command_line_of_newer_windows(recorded, start, port):
     animal = start("listen", "tcp4", "127.0.0.1", port)
-    look, files = recorded("ntdll")
+    look, files = recorded
     line = "shop.exe --from fake " + "x" * 3000
     files.write("command", line)
     assert look.look("tcp %d" % port)["processes"][str(animal.pid)]["command"] == line
 
 
-@pytest.mark.parametrize("library", ["ntdll", "kernel32"])
-def test_recorded_critical_process(recorded, start, port, library):
+@pytest.mark.parametrize("older", [False, True])
+def test_recorded_critical_process(recorded, start, port, older):
     animal = start("listen", "tcp4", "127.0.0.1", port)
-    look, files = recorded(library)
+    look, files = recorded
+    if older:
+        files.write("older", "")
     assert look.look("tcp %d" % port)["processes"][str(animal.pid)]["critical"] is False
     files.write("critical", "1")
     process = look.look("tcp %d" % port)["processes"][str(animal.pid)]
-    assert process["critical"] is True
-    if library == "kernel32":
-        assert process["session"] == 0
+    assert (process["critical"], process["session"]) == (True, 0)
 
 
 def test_recorded_protected_process(recorded, start, port):
     animal = start("listen", "tcp4", "127.0.0.1", port)
-    look, files = recorded("ntdll")
+    look, files = recorded
     files.write("protection", str(0x61))
     assert look.look("tcp %d" % port)["processes"][str(animal.pid)]["protection"] == 0x61
 
 
 def test_recorded_process_that_may_be_seen_and_not_ended(recorded, start, port):
     animal = start("listen", "tcp4", "127.0.0.1", port)
-    look, files = recorded("kernel32")
+    look, files = recorded
     files.write("unending", "")
     process = look.look("tcp %d" % port)["processes"][str(animal.pid)]
     assert process["denied"] is True
@@ -350,7 +373,7 @@ def test_recorded_process_that_may_be_seen_and_not_ended(recorded, start, port):
 
 def test_recorded_account_whose_name_is_out_of_reach(recorded, start, port):
     animals = [start("listen", "tcp4", address, port) for address in ("127.0.0.1", "127.0.0.2")]
-    look, files = recorded("advapi32")
+    look, files = recorded
     files.write("unreachable", "")
     began = time.monotonic()
     processes = look.look("tcp %d" % port)["processes"]
@@ -359,14 +382,14 @@ def test_recorded_account_whose_name_is_out_of_reach(recorded, start, port):
 
 
 def test_recorded_table_that_grows(recorded, port):
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     files.write("tcp4.bin", table(*(tcp4(2, "127.0.0.1", port, pid=0) for _row in range(1000))))
     files.write("growing", "1")
     assert len(look.look("tcp %d" % port)["sockets"]) == 1000
 
 
 def test_recorded_table_that_is_refused(recorded, port):
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     files.write("tcp4.code", "5")
     said = look.look("tcp %d" % port)
     assert said["error"] == "source_refused"
@@ -374,14 +397,14 @@ def test_recorded_table_that_is_refused(recorded, port):
 
 
 def test_recorded_host_without_ipv6(recorded, port):
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     files.write("tcp6.code", "50")
     files.write("tcp4.bin", table(tcp4(2, "127.0.0.1", port)))
     assert len(look.look("tcp %d" % port)["sockets"]) == 1
 
 
 def test_recorded_excluded_ranges_are_asked_once(recorded, real):
-    _look, files = recorded()
+    _look, files = recorded
     text = (stage.RECORDED / "netsh" / "excluded-en.txt").read_text()
     files.netsh("interface_ipv4_show_excludedportrange_protocol=tcp", text)
     found = real("Excluded", {"ports": ["tcp 50005"]})
@@ -393,7 +416,7 @@ def test_recorded_excluded_ranges_are_asked_once(recorded, real):
 
 
 def test_recorded_dynamic_ports_for_udp_sockets_below_the_usual_ones(recorded, real, start, port):
-    _look, files = recorded()
+    _look, files = recorded
     files.netsh("interface_ipv4_show_dynamicport_udp", (stage.RECORDED / "netsh" / "dynamic-en.txt").read_text())
     assert real.look("udp %d" % port)["ephemeral"] == [49152, 65535]
     assert files.netsh_calls() == [], "a free port does not pay for it"
@@ -401,9 +424,19 @@ def test_recorded_dynamic_ports_for_udp_sockets_below_the_usual_ones(recorded, r
     assert real.look("udp %d" % port)["ephemeral"] == [1024, 15000]
 
 
+def test_recorded_netsh_that_never_ends_is_not_waited_for(recorded, prefix, port):
+    look, files = recorded
+    files.write("tcp4.bin", table(tcp4(2, "0.0.0.0", port, pid=4)))
+    files.netsh_is(rig.native("sleeper"))
+    began = time.monotonic()
+    assert look.look("tcp %d" % port)["blind"] == ["http_sys"]
+    assert 9 < time.monotonic() - began < 60
+    assert "netsh.exe" not in prefix.call("wine", "tasklist").stdout, "it is ended"
+
+
 def test_recorded_ssh_session_carries_us(recorded, start, port):
     sshd = start("idle")
-    look, files = recorded("iphlpapi")
+    look, files = recorded
     files.write(
         "tcp4.bin",
         table(tcp4(2, "0.0.0.0", port, pid=sshd.pid), tcp4(5, "192.0.2.1", 22, "192.0.2.7", 50022, sshd.pid)),
@@ -415,7 +448,7 @@ def test_recorded_ssh_session_carries_us(recorded, start, port):
 
 def test_recorded_winrm_may_carry_us(recorded, start, port):
     host = start("idle")
-    look, files = recorded("iphlpapi", "advapi32")
+    look, files = recorded
     files.write("services", "WinRM %d 4 1 32\n" % host.pid)
     files.write("tcp4.bin", table(tcp4(2, "0.0.0.0", port, pid=host.pid)))
     assert "WinRM" in look.look("tcp %d" % port)["carriers"][str(host.pid)]

@@ -21,7 +21,7 @@ def understood(tools, csharp):
 
 
 def text_of(name):
-    return (stage.RECORDED / "netsh" / name).read_bytes().hex()
+    return stage.netsh_text(name).hex()
 
 
 def rows_of(understood, tcp, family, data):

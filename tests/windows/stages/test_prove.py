@@ -88,7 +88,7 @@ def test_leftovers_alone_do_not_turn_a_holder_into_nobody(real, start, port):
 
 
 def test_recorded_bind_is_exclusive_and_on_both_wildcards(recorded, port):
-    prove, files = recorded("ws2_32")
+    prove, files = recorded
     assert prove("Bind", [["tcp", port, None, False]]) == [True]
     # SOL_SOCKET SO_EXCLUSIVEADDRUSE, IPPROTO_IPV6 IPV6_V6ONLY; AF_INET and AF_INET6 with the sizes of their addresses.
     assert files.read("ws2_32.log").splitlines() == [
@@ -101,7 +101,7 @@ def test_recorded_bind_is_exclusive_and_on_both_wildcards(recorded, port):
 
 
 def test_recorded_bind_to_the_dual_wildcard_by_name(recorded, port):
-    prove, files = recorded("ws2_32")
+    prove, files = recorded
     assert prove("Bind", [["tcp", port, "::", False]]) == [True]
     assert "setsockopt 41 27 0" in files.read("ws2_32.log").splitlines()
 
@@ -117,13 +117,13 @@ def test_recorded_bind_to_the_dual_wildcard_by_name(recorded, port):
     ],
 )
 def test_recorded_answers_of_a_bind(recorded, port, codes, answer):
-    prove, files = recorded("ws2_32")
+    prove, files = recorded
     files.write("bind.code", codes)
     assert prove("Bind", [["tcp", port, None, False]]) == [answer]
 
 
 def test_recorded_leftovers_leave_the_last_word_to_an_ordinary_bind(recorded, port):
-    prove, files = recorded("ws2_32")
+    prove, files = recorded
     for only, answer in ((False, False), (True, True)):
         files.write("bind.code", "10048")
         assert prove("Bind", [["tcp", port, "127.0.0.1", only]]) == [answer]

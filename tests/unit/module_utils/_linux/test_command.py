@@ -60,6 +60,20 @@ def test_a_descriptor_of_ours_stays_ours():
         os.close(writer)
 
 
+def test_our_input_is_not_its_input():
+    reader, writer = os.pipe()
+    ours = os.dup(0)
+    try:
+        os.write(writer, b"the module itself\n")
+        os.close(writer)
+        os.dup2(reader, 0)
+        assert sh("cat").stdout == ""
+    finally:
+        os.dup2(ours, 0)
+        os.close(ours)
+        os.close(reader)
+
+
 def test_what_is_not_there_is_said():
     answer = command.run(["/nowhere/harbour-tool", "x"], 20.0)
     assert (answer.status, answer.not_started) == (None, "harbour-tool is not installed")
@@ -116,7 +130,12 @@ def test_what_it_says_can_be_shown():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_another_user_with_nothing_of_ours():
-    answer = sh("id -u; id -g; id -G; env; grep -E 'CapEff|CapPrm' /proc/self/status", uid=NOBODY.pw_uid)
+    before = os.getgroups()
+    os.setgroups([4, 6])
+    try:
+        answer = sh("id -u; id -g; id -G; env; grep -E 'CapEff|CapPrm' /proc/self/status", uid=NOBODY.pw_uid)
+    finally:
+        os.setgroups(before)
     assert answer.ok, answer
     lines = answer.stdout.split("\n")
     assert lines[:2] == [str(NOBODY.pw_uid), str(NOBODY.pw_gid)]

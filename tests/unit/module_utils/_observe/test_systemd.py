@@ -202,6 +202,11 @@ def test_a_socket_that_accepts_comes_with_its_instances(manager):
     assert sorted(found[Unit("rec-each.socket")].triggers) == sorted(instances)
 
 
+def test_a_socket_that_accepts_and_is_no_holder_brings_them_too(manager):
+    found = systemd.facts([Unit("rec-each.socket")], [])[0]
+    assert sum(unit.name.startswith("rec-each@") for unit in found) == 2
+
+
 def test_an_escaped_name_is_found_again(manager):
     found = systemd.facts([Unit("rec-my\\x2dapp.service")], [])[0]
     assert asked_for(found) == ["rec-my\\x2dapp.service", "rec-my\\x2dapp.socket"]
