@@ -35,13 +35,29 @@ test: .venv/ready ## everything that has to pass before a change goes in
 	@status=0; \
 	$(PARALLEL) nox-units-3.8 nox-style nox-sanity-2.16 nox-sanity-2.21 nox-units-3.13 nox-lint nox-ansible-lint \
 		nox-docs-check nox-build-import-check nox-license-check nox-extra-checks nox-changelog || status=1; \
-	$(NOX) -s target-2.16 target-2.21 integration fleet-2.16 fleet-2.21 report || status=1; \
+	$(NOX) -s target-2.16 target-2.21 integration fleet-2.16 fleet-2.21 report lab windows || status=1; \
 	exit $$status
+
+.PHONY: windows-test
+windows-test: .venv/ready ## the Windows half of the collection, under Wine; needs root on Debian
+	@$(NOX) -s windows
 
 .PHONY: test-matrix
 test-matrix: test ## the same, and sanity and integration with every ansible-core from 2.16 on
 	@$(PARALLEL) nox-sanity-2.17 nox-sanity-2.18 nox-sanity-2.19 nox-sanity-2.20
 	@$(NOX) -s target-2.17 target-2.18 target-2.19 target-2.20 fleet-2.17 fleet-2.18 fleet-2.19 fleet-2.20
+
+.PHONY: lab
+lab: ## bring up the lab: systemd hosts with sshd and engines, reached over ssh (root)
+	@scripts/lab/lab up
+
+.PHONY: lab-down
+lab-down: ## take the lab down, and all that it left
+	@scripts/lab/lab down
+
+.PHONY: lab-test
+lab-test: .venv/ready ## services, sockets, port 53, containers and supervisors, for real, in the lab
+	@$(NOX) -s lab
 
 .PHONY: bench
 bench: .venv/ready ## our lookup beside ss, lsof, fuser, netstat and psutil, in pairs
@@ -57,6 +73,7 @@ list: .venv/ready ## all checks by name; run one with: make nox-NAME
 
 .PHONY: clean
 clean: ## remove the environments and caches of this checkout
+	[ ! -e .cache/lab ] || scripts/lab/lab down
 	rm -rf .venv .nox .cache .hypothesis .mypy_cache .ruff_cache .pytest_cache build tests/output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -250,14 +250,15 @@ def _act_and_prove(story: Story, eyes: SystemEyes, wishes: t.Sequence[Wish], unt
 def _rounds(plan: Plan, eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Policy, outcomes: t.List[Outcome]) -> None:
     """Carry out the plan, and once more what the same sockets still need: a sharer that the first look did not see.
 
-    Never a holder with a new socket (that one is for the proof to name, not to stop), and never the program whose
-    connection was closed.
+    Never what a manager has stopped and left behind (nothing is killed past its manager), a holder with a new socket (that
+    one is for the proof to name, not to stop), or the program whose connection was closed.
     """
     from ansible_collections.harbormaster.ports.plugins.module_utils._act.registry import carry_out
 
     steps = plan.steps
-    mine = {inode for step in steps if step.roots for inode in step.inodes}
-    judged = {target for step in steps for target in step.roots + step.members}
+    signalled = [step for step in steps if step.actuator == "signal"]
+    mine = {inode for step in signalled for inode in step.inodes}
+    judged = {target for step in signalled for target in step.roots + step.members}
     for _round in range(MOST_PLANS):
         for outcome in carry_out(steps, eyes, _wishes.signal_number):
             outcomes.append(outcome)
@@ -266,7 +267,7 @@ def _rounds(plan: Plan, eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Poli
         again = decide(eyes.look(), wishes, policy)
         if again.refusals or not again.steps:
             return
-        if not all(step.inodes <= mine or _known(step, judged) for step in again.steps):
+        if not all((step.inodes and step.inodes <= mine) or _known(step, judged) for step in again.steps):
             return
         steps = again.steps
 

@@ -15,6 +15,16 @@ gets here. Times are seconds; ``started`` is seconds since the epoch, UTC.
 # No annotations from __future__ here: as text they would be compiled one by one when the classes are made.
 import typing as t
 
+# The nouns of that file are nouns of this one: who needs a Process need not know where it is written down.
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Container as Container
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Endpoint as Endpoint
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Process as Process
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Resolver as Resolver
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Supervised as Supervised
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Unit as Unit
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import UnitFacts as UnitFacts
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import UnitTarget as UnitTarget
+
 TCP = "tcp"
 UDP = "udp"
 IPV4 = "ipv4"
@@ -32,6 +42,7 @@ UNCONN = "UNCONN"
 PROCESS = "process"
 SERVICE = "service"
 SYSTEMD_SOCKET = "systemd_socket"
+RESOLVER = "resolver"
 CONTAINER = "container"
 CONNECTION = "connection"
 LEFTOVER = "leftover"
@@ -88,51 +99,6 @@ class Socket(t.NamedTuple):
         return self.address == "0.0.0.0" and ":" not in client.address
 
 
-class Container(t.NamedTuple):
-    """A container as its engine knows it. ``name`` is empty when only the id is known (from a cgroup path)."""
-
-    engine: str
-    id: str
-    name: str = ""
-
-
-class Unit(t.NamedTuple):
-    """A systemd unit. ``user`` is the uid whose user manager runs it, None for the system manager."""
-
-    name: str
-    user: t.Optional[int] = None
-
-
-class Process(t.NamedTuple):
-    """One process, with what identifies it for good: pid and start time together.
-
-    :param name: the kernel's comm (15 bytes at most), printable.
-    :param exe: path of the executable, None when it can't be read; ends in `` (deleted)`` when it was replaced.
-    :param command: masked command line, None when it can't be read or there is none.
-    :param started: seconds since the epoch.
-    :param start_ticks: field 22 of /proc/pid/stat (proc_pid_stat(5)), clock ticks since boot.
-    :param state: one letter of proc_pid_stat(5): R, S, D, Z, T, t, X, I.
-    :param ancestors: pids from the parent up to the root, nearest first.
-    :param whole_name: the name in full where the kernel's 15 bytes have cut it; None when they haven't, or when it is
-        not to be had.
-    """
-
-    pid: int
-    name: str
-    parent_pid: int = 0
-    exe: t.Optional[str] = None
-    command: t.Optional[str] = None
-    uid: t.Optional[int] = None
-    user: t.Optional[str] = None
-    started: t.Optional[float] = None
-    start_ticks: int = 0
-    state: str = "S"
-    ancestors: t.Tuple[int, ...] = ()
-    unit: t.Optional[Unit] = None
-    container: t.Optional[Container] = None
-    whole_name: t.Optional[str] = None
-
-
 class Blind(t.NamedTuple):
     """Something that could not be seen.
 
@@ -167,6 +133,12 @@ class Snapshot(t.NamedTuple):
     :param carriers: pid -> why it may be what carries the Ansible connection.
     :param may_close: this account may close the sockets of others (SOCK_DESTROY).
     :param bindable: (protocol, port, address) -> what a bind said: True, False, None when it could not be tried.
+    :param units: what the service managers say of the units behind the holders, and of all that is tied to these by
+        triggers and by being stopped together. Empty without systemd. A unit that a manager did not tell of is missing.
+    :param containers: containers that publish an asked port or have a process in ``owners``, swarm services that publish one.
+    :param resolver: how names are resolved, when systemd-resolved holds an asked port.
+    :param supervised: pid -> its supervisor, for the pids of ``owners``.
+    :param own_unit: the unit that this module's process runs in.
     """
 
     sockets: t.Tuple[Socket, ...] = ()
@@ -182,6 +154,11 @@ class Snapshot(t.NamedTuple):
     bindable: t.Mapping[BindKey, t.Optional[bool]] = _EMPTY
     backend: str = "netlink"
     may_close: bool = True
+    units: t.Mapping[Unit, UnitFacts] = _EMPTY
+    containers: t.Tuple[Container, ...] = ()
+    resolver: t.Optional[Resolver] = None
+    supervised: t.Mapping[int, Supervised] = _EMPTY
+    own_unit: t.Optional[Unit] = None
 
 
 Patterns = t.Optional[t.Tuple[str, ...]]
@@ -258,6 +235,9 @@ class Holder(t.NamedTuple):
     :param pids: the root-most process first, then the others that share its sockets.
     :param sockets: the rows on the port that it accounts for.
     :param outcome: ``none``, ``stopped``, ``kept``, ``refused`` or ``gone``; in a plan, the predicted one.
+    :param unit: the unit that manages it.
+    :param container: the container that it is.
+    :param supervised: the supervisor that would start it again.
     """
 
     kind: str
@@ -267,6 +247,23 @@ class Holder(t.NamedTuple):
     stoppable: bool = False
     outcome: str = "none"
     refusal: t.Optional[Refusal] = None
+    unit: t.Optional[Unit] = None
+    container: t.Optional[Container] = None
+    supervised: t.Optional[Supervised] = None
+
+    @property
+    def key(self) -> t.Tuple[t.Any, ...]:
+        """What tells it from other holders, on whatever port it is met."""
+        if self.container is not None:
+            return (self.kind, self.container.engine, self.container.id)
+        if self.unit is not None:
+            return (self.kind, self.unit)
+        if self.kind == CONTAINER:
+            # Relays of an engine that tells of no container are one riddle, not one each.
+            return (self.kind, self.name)
+        if self.pids and self.kind != CONNECTION:
+            return (self.kind, self.pids[0])
+        return (self.kind, self.sockets)
 
     @property
     def inodes(self) -> t.FrozenSet[int]:
@@ -296,7 +293,17 @@ class Step(t.NamedTuple):
     :param members: processes that share the sockets; signalled only when the roots are gone and they still hold them.
     :param sockets: the rows that have to go.
     :param kill: KILL may follow when the grace period is over.
-    :param grace: seconds.
+    :param grace: seconds that are waited for the end.
+    :param holders: keys of the holders that it stops (`Holder.key`).
+    :param units: units that are stopped in one call, all of one manager.
+    :param disable: units that are disabled afterwards, so that they don't start at boot.
+    :param mask: units that can't be disabled, and are masked for the same end.
+    :param container: the container that is stopped, by its engine or by the unit that runs it.
+    :param supervised: the program that is stopped by its supervisor.
+    :param settings: lines of a drop-in for systemd-resolved's ``[Resolve]`` section.
+    :param relink: /etc/resolv.conf has to become a link to the file with the real name servers.
+    :param persist: what is done survives a reboot.
+    :param undo: the command that takes back what a reboot would not, empty when there is nothing of the kind.
     """
 
     actuator: str
@@ -312,6 +319,16 @@ class Step(t.NamedTuple):
     signal: str = "TERM"
     kill: bool = False
     grace: float = 30.0
+    holders: t.Tuple[t.Tuple[t.Any, ...], ...] = ()
+    units: t.Tuple[UnitTarget, ...] = ()
+    disable: t.Tuple[str, ...] = ()
+    mask: t.Tuple[str, ...] = ()
+    container: t.Optional[Container] = None
+    supervised: t.Optional[Supervised] = None
+    settings: t.Tuple[str, ...] = ()
+    relink: bool = False
+    persist: bool = False
+    undo: str = ""
 
     @property
     def inodes(self) -> t.FrozenSet[int]:

@@ -14,6 +14,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._conductor impo
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     FREE,
     LINGERING,
+    Container,
     Holder,
     Outcome,
     PortPlan,
@@ -68,14 +69,13 @@ def _after(story: Story) -> t.Tuple[PortPlan, ...]:
         return story.plan.ports
     # Without a look afterwards only what was found is a fact, never what was planned.
     later = story.proof.plan if story.proof else story.plan
-    results = {target: outcome for outcome in story.outcomes for target in outcome.step.roots}
-    rows = {row: outcome for outcome in story.outcomes for row in outcome.step.sockets if not outcome.step.roots}
+    results = {key: outcome for outcome in story.outcomes for key in outcome.step.holders}
     return tuple(
         planned._replace(
             status=proven.before,
             # What a bind said, not what the plan expects one to say.
             bindable=(story.proof.snapshot if story.proof else story.snapshot).bindable.get(planned.wish.key),
-            holders=tuple(_with_outcome(story, holder, results, rows) for holder in planned.holders)
+            holders=tuple(_with_outcome(story, holder, results) for holder in planned.holders)
             + tuple(
                 holder._replace(outcome="kept" if holder.outcome == "kept" else "none")
                 for holder in proven.holders
@@ -96,21 +96,16 @@ def _blocked(story: Story, planned: PortPlan, proven: PortPlan) -> t.Optional[Re
     return planned.refusal or story.failure
 
 
-def _with_outcome(
-    story: Story, holder: Holder, results: t.Mapping[t.Any, Outcome], rows: t.Mapping[Socket, Outcome]
-) -> Holder:
+def _with_outcome(story: Story, holder: Holder, results: t.Mapping[t.Tuple[t.Any, ...], Outcome]) -> Holder:
     if not holder.stoppable:
         return holder
-    pid = holder.pids[0] if holder.pids else None
-    outcome = next((found for target, found in results.items() if target.pid == pid), None)
-    if outcome is None or not outcome.step.roots:
-        outcome = next((rows[row] for row in holder.sockets if row in rows), outcome)
+    outcome = results.get(holder.key)
     if outcome is None:
         later = story.proof.plan.ports if story.proof else story.plan.ports
-        still = any(pid in found.pids for port in later for found in port.holders)
+        still = any(holder.key == found.key for port in later for found in port.holders)
         return holder._replace(outcome="none" if still else "gone")
     word = {"done": "stopped", "gone": "gone"}.get(outcome.result, "none")
-    if not outcome.step.roots and story.proof is not None:
+    if outcome.step.actuator == "destroy" and story.proof is not None:
         # A closed socket that its program had bound explicitly holds the port as before.
         word = "none" if holder.inodes & {row.inode for row in story.proof.snapshot.sockets} else word
     return holder._replace(outcome=word, refusal=outcome.error)
@@ -118,9 +113,10 @@ def _with_outcome(
 
 def _is_new(holder: Holder, planned: PortPlan) -> bool:
     """A holder of the look afterwards that the plan did not know."""
-    if not holder.pids:
+    if not (holder.pids or holder.unit or holder.container):
         return False
-    return not any(set(holder.pids) & set(old.pids) for old in planned.holders)
+    known = {old.key for old in planned.holders}
+    return holder.key not in known and not any(set(holder.pids) & set(old.pids) for old in planned.holders)
 
 
 def _port(story: Story, port: PortPlan) -> t.Dict[str, t.Any]:
@@ -155,6 +151,8 @@ def _holder(story: Story, holder: Holder) -> t.Dict[str, t.Any]:
         "kind": holder.kind,
         "name": holder.name or None,
         "pids": list(holder.pids),
+        "service": holder.unit.name if holder.unit else None,
+        "container": _container(holder.container),
         "stoppable": holder.stoppable,
         "outcome": holder.outcome,
         "code": holder.refusal.code if holder.refusal else None,
@@ -171,21 +169,22 @@ def _refusal(refusal: t.Optional[Refusal]) -> t.Optional[t.Dict[str, t.Any]]:
 
 def _owners(story: Story, now: float) -> t.List[t.Dict[str, t.Any]]:
     """One entry for each process that was found, the ones that came later too."""
-    seen: t.Dict[t.Tuple[int, int], t.Tuple[Process, t.Dict[str, None]]] = {}
+    seen: t.Dict[t.Tuple[int, int], t.Tuple[Process, t.Optional[Container], t.Dict[str, None]]] = {}
     looks: t.List[t.Tuple[Snapshot, t.Tuple[PortPlan, ...]]] = [(story.snapshot, story.plan.ports)]
     if story.proof is not None:
         looks.append((story.proof.snapshot, story.proof.plan.ports))
     for snapshot, ports in looks:
         for port in ports:
-            for pid in sorted({pid for holder in port.holders for pid in holder.pids}):
+            # A relay holds ports for its container, and for none that its engine did not tell of.
+            inside = {pid: holder.container for holder in port.holders for pid in holder.pids}
+            for pid in sorted(inside):
                 process = snapshot.processes[pid]
-                held = seen.setdefault((pid, process.start_ticks), (process, {}))[1]
+                held = seen.setdefault((pid, process.start_ticks), (process, inside[pid] or process.container, {}))[2]
                 held["%d/%s" % (port.wish.port, port.wish.protocol)] = None
-    return [_owner(process, list(held), now) for process, held in seen.values()]
+    return [_owner(process, container, list(held), now) for process, container, held in seen.values()]
 
 
-def _owner(process: Process, ports: t.List[str], now: float) -> t.Dict[str, t.Any]:
-    container = process.container
+def _owner(process: Process, container: t.Optional[Container], ports: t.List[str], now: float) -> t.Dict[str, t.Any]:
     return {
         "pid": process.pid,
         "name": process.name,
@@ -196,10 +195,20 @@ def _owner(process: Process, ports: t.List[str], now: float) -> t.Dict[str, t.An
         "age_seconds": None if process.started is None else max(0, int(now - process.started)),
         "parent_pid": process.parent_pid,
         "service": process.unit.name if process.unit else None,
-        "container": {"engine": container.engine, "id": container.id, "name": container.name or None}
-        if container
-        else None,
+        "container": _container(container),
         "ports": ports,
+    }
+
+
+def _container(container: t.Optional[Container]) -> t.Optional[t.Dict[str, t.Any]]:
+    if container is None:
+        return None
+    return {
+        "engine": container.engine,
+        "id": container.id,
+        "name": container.name or None,
+        "project": container.project or None,
+        "service": container.service or None,
     }
 
 
@@ -217,6 +226,7 @@ def _action(step: Step, outcome: str, seconds: float, dropped: int) -> t.Dict[st
         "also_frees": list(step.also_frees),
         "also_stops": list(step.also_stops),
         "returns_at_boot": step.returns_at_boot,
+        "undo": step.undo or None,
         "dropped": dropped,
         "result": outcome,
         "seconds": round(seconds, 3),

@@ -8,14 +8,16 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._conductor import Story
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, managers
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     FREE,
     LINGERING,
     Holder,
     Outcome,
     PortPlan,
+    Process,
     Snapshot,
+    Step,
 )
 
 # A line for people: more ports than this are counted.
@@ -80,9 +82,9 @@ def _aged(snapshot: Snapshot, holder: Holder, now: float) -> str:
     who = holders.describe(snapshot, holder)
     if holder.kind == "connection":
         who = "an outgoing connection of " + who
-    if len(holder.pids) > 1:
+    if holder.container is None and len(holder.pids) > 1:
         who += " and %d more processes that share its socket" % (len(holder.pids) - 1)
-    if process is not None and process.started is not None:
+    if process is not None and process.started is not None and not _is_manager(holder, process):
         who += " for " + duration(now - process.started)
     elif process is None and not holder.pids and holder.kind == "unknown" and not holder.sockets:
         who = "something that no socket table shows: it can't be bound"
@@ -91,6 +93,11 @@ def _aged(snapshot: Snapshot, holder: Holder, now: float) -> str:
         advice = dict.fromkeys(blind.advice for blind in snapshot.blind if blind.advice)
         who += "".join("; " + one for one in advice)
     return who
+
+
+def _is_manager(holder: Holder, process: Process) -> bool:
+    """Whether the process that has the socket has it for the unit: its age says nothing."""
+    return holder.unit is not None and managers.is_service_manager(process)
 
 
 def _listed(sentences: t.Sequence[str], ports: t.Sequence[PortPlan]) -> str:
@@ -108,7 +115,7 @@ def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
     kept = ["kept %s on %s" % (h.name, p.wish.label) for p in ports for h in p.holders if h.outcome == "kept"]
     if story.check_mode and story.plan.steps:
         would = [
-            "would %s to free %s" % (_verb(step.action, step.target, step.signal), _and(step.ports))
+            "would %s%s to free %s" % (_deed(step, past=False), _besides(step), _and(step.ports))
             for step in story.plan.steps
         ]
         return _listed(would + kept, [])
@@ -137,16 +144,40 @@ def _did(outcome: Outcome) -> str:
     step = outcome.step
     if outcome.result == "gone":
         return "%s left by itself" % step.target
-    text = ("closed the %s" if step.action == "close_socket" else "stopped %s with " + step.signal) % step.target
+    text = _deed(step, past=True)
     if outcome.killed:
         text += " and, after %g s, KILL to pid %s" % (step.grace, ", ".join(map(str, outcome.killed)))
     if outcome.dropped:
         text += ", which dropped %d connections" % outcome.dropped
+    return text + _besides(step)
+
+
+def _besides(step: Step) -> str:
+    """What a step means beyond the port."""
+    text = " and with it %s" % _and(step.also_stops) if step.also_stops else ""
+    if step.persist and step.undo:
+        return text + " (not back at boot; undo: %s)" % step.undo
+    if step.returns_at_boot:
+        return text + " (back at boot)"
     return text
 
 
-def _verb(action: str, target: str, signal: str) -> str:
-    return "close the %s" % target if action == "close_socket" else "stop %s with %s" % (target, signal)
+def _deed(step: Step, past: bool) -> str:
+    """What a step does, or did, to whom and by whom."""
+    stop, close, turn = ("stopped", "closed", "turned") if past else ("stop", "close", "turn")
+    if step.action == "close_socket":
+        return "%s the %s" % (close, step.target)
+    if step.action == "configure_resolver":
+        return "%s off %s in %s" % (turn, _and([line.partition("=")[0] for line in step.settings]), step.target)
+    by = step.signal
+    through = ""
+    if step.action == "stop_unit":
+        through = "systemd"
+    elif step.container is not None:
+        through = step.container.engine
+    elif step.supervised is not None:
+        through = step.supervised.supervisor
+    return "%s %s %s" % (stop, step.target, "through %s" % through if through else "with %s" % by)
 
 
 def _failed(story: Story, ports: t.Sequence[PortPlan]) -> str:

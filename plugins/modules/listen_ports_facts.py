@@ -256,7 +256,9 @@ ansible_facts:
           type: str
           sample: nginx.service
         container:
-          description: The container that it runs in, with engine, id and name, as far as its control group tells them. Null when there is none.
+          description:
+            - The container that it runs in, or for which an engine's relay holds the socket, with engine, id and name. The name is null
+              when its engine could not be asked. Null when there is no container.
           returned: success
           type: dict
           sample: {engine: docker, id: 5f2c0e0d7a, name: null}

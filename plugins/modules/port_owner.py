@@ -14,8 +14,9 @@ author:
   - The harbormaster.ports contributors (@harbormaster)
 description:
   - Says which processes hold a TCP or UDP port, with everything that helps to recognise them.
-  - With O(state=free) it stops the holder in the polite way, waits for its end, watches that nothing takes the port back, and
-    binds the port once. Only then is it a success.
+  - With O(state=free) it stops the holder the way its own manager would (systemd, Docker, Podman, a supervisor, or with a polite
+    signal what none of these manages), waits for its end, watches that nothing takes the port back, and binds the port once.
+    Only then is it a success.
   - It is all or nothing. When one holder of one of the asked ports must not be stopped, nothing is stopped, and the message says
     what would have happened to each holder.
   - It never touches clients that are connected to the port, the process that carries the Ansible connection, PID 1, or a protected
@@ -94,7 +95,8 @@ options:
       - With O(state=present), fail unless somebody holds the port and every holder matches one of these names. V(*) means anybody.
       - With O(state=free) it is an error; use O(keep) or O(stop_only) there.
       - Names are globs and are matched whole, never in part, against the process name (15 characters in the kernel), the base name
-        of the executable, the systemd unit with and without its suffix and its template, and the container's name.
+        of the executable, the systemd unit with and without its suffix and its template, the name of the container, its compose
+        service, and the name by which a supervisor knows the program.
       - A pattern with a slash matches the whole path of the executable.
     type: list
     elements: str
@@ -122,12 +124,13 @@ options:
     elements: str
   method:
     description:
-      - How a holder may be stopped. V(auto) takes the way of whatever manages it.
-      - V(service) and V(container) refuse a holder that is not managed in this way.
-      - V(signal) sends a signal even when something manages the holder.
+      - How a holder may be stopped. V(auto) takes the way of whatever manages it. In this order, that is a unit that runs the
+        container, the container, the service, the supervisor, and a signal.
+      - V(service) and V(container) refuse a holder that is not managed in this way. V(container) also stops a container that its
+        engine deletes when it stops (C(--rm)).
+      - V(signal) sends a signal even when something manages the holder. It is refused where the manager would start it again at once,
+        and for the relay of a container.
       - V(none) stops nothing. It waits up to O(timeout) for the holder to leave, and fails then.
-      - In this version, holders that a systemd unit or a container engine manages are recognised and refused, with the command to
-        stop them, unless V(signal) is given.
     type: str
     default: auto
     choices: [auto, service, container, signal, none]
@@ -140,6 +143,9 @@ options:
   grace_period:
     description:
       - Seconds that a process gets after the polite signal. Without it, 30 seconds.
+      - For a unit, a container or a supervised program, seconds that the task waits for its manager. Without it, what the manager's
+        own stop timeouts add up to. Nothing is killed past its manager; when the time is over, the task fails and says what is
+        still going on.
     type: float
   force:
     description:
@@ -179,11 +185,17 @@ options:
     choices: [warn, refuse]
   persist:
     description:
-      - Keep what was stopped from coming back at boot. A plain process has nobody who starts it at boot, so this means nothing for it.
+      - Keep what this run stopped from coming back at boot. Units are disabled, or masked where others pull them in; the restart
+        policy of containers is set to V(no); the setting of systemd-resolved goes to C(/etc). RV(actions[].undo) has the command that
+        takes it back.
+      - Where that is not possible (a program that its supervisor starts with itself), nothing is stopped.
+      - A plain process has nobody who starts it at boot, so this means nothing for it.
     type: bool
     default: false
   protect:
-    description: Names of processes that are never stopped, in addition to the default list. Matched as O(owner).
+    description:
+      - Names of processes, units and containers that are never stopped, in addition to the default list. Matched as O(owner).
+      - What would stop a protected unit along with it is refused too.
     type: list
     elements: str
     default: []
@@ -289,8 +301,10 @@ free:
 reason:
   description:
     - Code of the failure.
-    - V(protected_process), V(own_ancestor), V(own_connection), V(owner_mismatch), V(user_mismatch), V(hidden_owner), V(kernel_socket),
-      V(unsupported_manager), V(supervised), V(wrong_method), V(collateral) and V(not_permitted) are refusals that do not pass by themselves.
+    - V(protected_process), V(protected_dependant), V(own_ancestor), V(own_connection), V(owner_mismatch), V(user_mismatch),
+      V(hidden_owner), V(kernel_socket), V(unsupported_manager), V(managed_elsewhere), V(engine), V(orchestrated), V(would_delete),
+      V(would_respawn), V(would_break_dns), V(not_stoppable), V(cannot_persist), V(supervised), V(wrong_method), V(collateral) and
+      V(not_permitted) are refusals that do not pass by themselves.
     - V(connection), V(leftover), V(not_held), V(still_held) (with O(method=none)) and a mismatch of O(owner) may pass, and O(timeout)
       waits for that.
     - V(respawned), V(still_held), V(step_failed), V(not_proven) and V(changing) come after something was done or tried.
@@ -320,7 +334,8 @@ ports:
       sockets:
         - {address: 0.0.0.0, family: ipv4, state: LISTEN, user: root, inode: 41233}
       holders:
-        - {kind: process, name: nginx, pids: [812, 813], stoppable: false, outcome: none, code: null, reason: null, remedy: null}
+        - {kind: service, name: nginx.service, pids: [812, 813], service: nginx.service, container: null, stoppable: false,
+           outcome: none, code: null, reason: null, remedy: null}
       connections: {established: 3, time_wait: 0}
       blocked_by: null
   contains:
@@ -368,13 +383,15 @@ ports:
     holders:
       description:
         - Who keeps the port from being bound. Processes that share a socket because one forked the others are one holder.
-        - RV(ports[].holders[].kind) is V(process), V(service), V(systemd_socket), V(container), V(connection) (outgoing), V(leftover),
-          V(kernel) or V(unknown).
+        - RV(ports[].holders[].kind) is V(process), V(service), V(systemd_socket), V(resolver) (systemd-resolved), V(container),
+          V(connection) (outgoing), V(leftover), V(kernel) or V(unknown).
+        - A container that publishes the port is its holder, whether a relay has a socket for it on the host or not.
         - RV(ports[].holders[].outcome) is V(stopped), V(kept), V(refused), V(gone) (left by itself) or V(none).
       type: list
       elements: dict
       sample:
-        - {kind: process, name: nginx, pids: [812, 813], stoppable: true, outcome: stopped, code: null, reason: null, remedy: null}
+        - {kind: service, name: nginx.service, pids: [812, 813], service: nginx.service, container: null, stoppable: true,
+           outcome: stopped, code: null, reason: null, remedy: null}
       contains:
         kind:
           description: What holds it.
@@ -389,6 +406,14 @@ ports:
           type: list
           elements: int
           sample: [812, 813]
+        service:
+          description: The systemd unit that manages it, null when none does.
+          type: str
+          sample: nginx.service
+        container:
+          description: The container that it is, with engine, id, name, and the project and service of compose; null when it is none.
+          type: dict
+          sample: {engine: docker, id: 5f2c0e0d7a, name: shop-web-1, project: shop, service: web}
         stoppable:
           description: Whether the task would stop it.
           type: bool
@@ -472,9 +497,9 @@ owners:
       type: str
       sample: nginx.service
     container:
-      description: The container that it runs in, with engine, id and name.
+      description: The container that it runs in or holds the port for, with engine, id, name, and the project and service of compose.
       type: dict
-      sample: {engine: docker, id: 5f2c0e0d7a, name: web}
+      sample: {engine: docker, id: 5f2c0e0d7a, name: shop-web-1, project: shop, service: web}
     ports:
       description: Which of the asked ports it holds.
       type: list
@@ -492,12 +517,15 @@ actions:
       also_frees: [8443/tcp]
       also_stops: []
       returns_at_boot: null
+      undo: null
       dropped: 3
       result: done
       seconds: 0.104
   contains:
     action:
-      description: V(signal) or V(close_socket).
+      description:
+        - V(signal), V(close_socket), V(stop_unit) (systemd), V(configure_resolver) (systemd-resolved), V(stop_container) (Docker, Podman)
+          or V(stop_program) (a supervisor).
       type: str
       sample: signal
     target:
@@ -515,7 +543,7 @@ actions:
       elements: str
       sample: [8443/tcp]
     also_stops:
-      description: What stops with it.
+      description: Units and containers that stop with it, because they depend on it or would start it again.
       type: list
       elements: str
       sample: []
@@ -523,6 +551,10 @@ actions:
       description: Whether the holder comes back at boot. Null when nobody can know, as with a plain process.
       type: bool
       sample: null
+    undo:
+      description: The command that takes back what lasts beyond the stop, such as C(systemctl enable). Null when there is nothing of the kind.
+      type: str
+      sample: systemctl enable nginx.service
     dropped:
       description: Connections of clients that were open when it was stopped.
       type: int

@@ -141,10 +141,16 @@ def test_supervised_is_refused_before_anything_is_stopped(zoo, name: str) -> Non
     assert holder.living() == list(holder.identities)
 
 
-@pytest.mark.parametrize("name", ["sshd", "dockerd", "containerd", "kubelet", "NetworkManager", "dbus-daemon"])
-def test_default_list_is_protected(zoo, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("sshd", "protected_process"), ("NetworkManager", "protected_process"), ("dbus-daemon", "protected_process"),
+        ("dockerd", "engine"), ("containerd", "engine"), ("kubelet", "engine"), ("docker-proxy", "engine"),
+    ],
+)  # fmt: skip
+def test_default_list_is_protected(zoo, name: str, code: str) -> None:
     holder = zoo.start("tcp4", comm=name)
-    assert refused(zoo.free([holder.port]), holder.port) == "protected_process"
+    assert refused(zoo.free([holder.port]), holder.port) == code
     assert holder.living()
 
 

@@ -25,9 +25,39 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 
 Actuator = t.Callable[[t.Sequence[Step], Eyes, t.Callable[[str], int]], t.List[Outcome]]
 
+
+# The managers' files are loaded when one of their steps is due: most runs need none of them.
+def _systemd(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int]) -> t.List[Outcome]:
+    from ansible_collections.harbormaster.ports.plugins.module_utils._act import systemd
+
+    return systemd.stop(steps, eyes, number_of)
+
+
+def _resolver(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int]) -> t.List[Outcome]:
+    from ansible_collections.harbormaster.ports.plugins.module_utils._act import resolver
+
+    return resolver.configure(steps, eyes, number_of)
+
+
+def _container(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int]) -> t.List[Outcome]:
+    from ansible_collections.harbormaster.ports.plugins.module_utils._act import containers
+
+    return containers.stop(steps, eyes, number_of)
+
+
+def _supervisor(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int]) -> t.List[Outcome]:
+    from ansible_collections.harbormaster.ports.plugins.module_utils._act import supervisors
+
+    return supervisors.stop(steps, eyes, number_of)
+
+
 ACTUATORS: t.Mapping[str, Actuator] = {
     "signal": signals.stop,
     "destroy": sockets.close,
+    "systemd": _systemd,
+    "resolver": _resolver,
+    "container": _container,
+    "supervisor": _supervisor,
 }
 
 
@@ -70,7 +100,9 @@ def carry_out(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], 
 
 def _clients(steps: t.Sequence[Step], eyes: Eyes) -> t.List[t.Set[Socket]]:
     """The connections of clients to the holders of each step. One that two steps share counts for the first."""
-    listeners = [[row for row in step.sockets if row.state == LISTEN] if step.roots else [] for step in steps]
+    listeners = [
+        [row for row in step.sockets if row.state == LISTEN] if step.actuator != "destroy" else [] for step in steps
+    ]
     found: t.List[t.Set[Socket]] = [set() for _step in steps]
     if not any(listeners):
         return found

@@ -17,6 +17,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets
     Rows,
     ephemeral_warning,
     is_ephemeral,
+    unseen_warning,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     CONNECTION,
@@ -51,7 +52,8 @@ def decide(snapshot: Snapshot, wishes: t.Sequence[Wish], policy: Policy) -> Plan
         from ansible_collections.harbormaster.ports.plugins.module_utils._decide import freeing
 
         return freeing.plan(snapshot, policy, index, seen)
-    return Plan(tuple(_present(snapshot, seen)), warnings=ephemeral_warning([port for port in seen if port.wish.owner]))
+    warnings = ephemeral_warning([port for port in seen if port.wish.owner]) + unseen_warning(snapshot, seen)
+    return Plan(tuple(_present(snapshot, seen)), warnings=warnings)
 
 
 def _seen(snapshot: Snapshot, rows: Rows, wish: Wish) -> PortPlan:
@@ -75,6 +77,9 @@ def _seen(snapshot: Snapshot, rows: Rows, wish: Wish) -> PortPlan:
 def _status(rows: Rows, found: t.Sequence[Holder], bindable: t.Optional[bool]) -> str:
     if rows.holding:
         return HELD_UNKNOWN if any(holder.kind == UNKNOWN for holder in found) else HELD
+    if any(holder.container for holder in found):
+        # Its engine sends the port's traffic into the container: a bind may work, and would serve nobody.
+        return HELD
     if rows.outgoing:
         return LINGERING if bindable else HELD
     if rows.leftovers:
@@ -114,7 +119,7 @@ def _unmet(snapshot: Snapshot, port: PortPlan, owner: t.Sequence[str], held: boo
         who = holders.describe(snapshot, holder)
         if holder.kind == UNKNOWN and tuple(owner) != (matching.ANYBODY,):
             return holders.hidden(snapshot, port.wish, holder)._replace(passing=True)
-        if not matching.matches(main, owner):
+        if not holders.matches(snapshot, holder, main, owner):
             return reasons.owner_mismatch(who, "owner", wanted)
         if not matching.runs_as(main, port.wish.user):
             account = str(main.user) if main else "somebody unknown"

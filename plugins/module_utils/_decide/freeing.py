@@ -10,11 +10,20 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, reasons, rules, steps
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import (
+    holders,
+    matching,
+    reasons,
+    rules,
+    steps,
+    tables,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.case import Case
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import (
     Index,
     Rows,
     ephemeral_warning,
+    unseen_warning,
     will_linger,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
@@ -27,6 +36,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Policy,
     PortPlan,
     Snapshot,
+    Step,
 )
 
 
@@ -35,17 +45,34 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
 
     :param seen: the ports as they are.
     """
-    judged = _kept_elsewhere([_judged(snapshot, policy, port) for port in seen])
+    general = ephemeral_warning(seen) + unseen_warning(snapshot, seen)
+    judged = _kept_elsewhere(snapshot, policy, [_judged(snapshot, policy, port) for port in seen])
     planned = steps.plan(snapshot, policy, judged)
     if policy.collateral == "refuse":
         judged = steps.refuse_collateral(judged, planned)
     if any(port.refusal for port in judged):
-        return Plan(tuple(judged), (), ephemeral_warning(judged))
+        return Plan(tuple(judged), (), general)
     warnings = tuple(
         "stopping %s also frees %s" % (step.target, ", ".join(step.also_frees)) for step in planned if step.also_frees
+    ) + tuple(
+        "stopping %s also stops %s" % (step.target, ", ".join(step.also_stops)) for step in planned if step.also_stops
     )
+    warnings += _other_init(snapshot, planned)
     predicted = tuple(_predicted(port, index.rows(port.wish)) for port in judged)
-    return Plan(predicted, tuple(planned), ephemeral_warning(judged) + warnings)
+    return Plan(predicted, tuple(planned), general + warnings)
+
+
+def _other_init(snapshot: Snapshot, planned: t.Sequence[Step]) -> t.Tuple[str, ...]:
+    """A warning where the first process is none that says what it would start again."""
+    first = snapshot.processes.get(1)
+    if first is None or not matching.program(first, tables.OTHER_INITS):
+        return ()
+    return tuple(
+        "%s may be a service of %s, which may start it again, now or at boot; stop it with rc-service or service too"
+        % (step.target, first.name)
+        for step in planned
+        if step.action == "signal" and snapshot.processes[step.roots[0].pid].parent_pid == 1
+    )
 
 
 def _judged(snapshot: Snapshot, policy: Policy, port: PortPlan) -> PortPlan:
@@ -55,7 +82,7 @@ def _judged(snapshot: Snapshot, policy: Policy, port: PortPlan) -> PortPlan:
     answered: t.List[Holder] = []
     for holder in port.holders:
         who = holders.describe(snapshot, holder)
-        case = rules.Case(snapshot, policy, port.wish, holder, who, holders.main_process(snapshot, holder))
+        case = Case(snapshot, policy, port.wish, holder, who, holders.main_process(snapshot, holder))
         if rules.may_stay(case):
             answered.append(holder._replace(outcome="kept"))
             continue
@@ -72,19 +99,20 @@ def _judged(snapshot: Snapshot, policy: Policy, port: PortPlan) -> PortPlan:
     return port._replace(holders=tuple(answered), refusal=refusals[0] if refusals else None, kept=kept and not refusals)
 
 
-def _kept_elsewhere(ports: t.Sequence[PortPlan]) -> t.List[PortPlan]:
+def _kept_elsewhere(snapshot: Snapshot, policy: Policy, ports: t.Sequence[PortPlan]) -> t.List[PortPlan]:
     """The ports, with a refusal where a holder would be stopped that may stay on another one: it can't do both."""
-    keeping: t.Dict[int, PortPlan] = {}
+    keeping: t.Dict[t.Any, PortPlan] = {}
     for port in ports:
         for holder in port.holders:
             if holder.outcome == "kept" and holder.kind != CONNECTION:
-                keeping.update(dict.fromkeys(holder.pids, port))
+                keeping.update(dict.fromkeys(_is(holder), port))
     answer = []
     for port in ports:
         marked = []
         clashes = []
         for holder in port.holders:
-            clash = next((keeping[pid] for pid in holder.pids if pid in keeping), None)
+            ends = steps.reach(snapshot, policy, holder) if keeping and holder.stoppable else set()
+            clash = next((keeping[one] for one in keeping if one in ends), None)
             if holder.stoppable and holder.kind != CONNECTION and clash is not None:
                 refusal = reasons.kept_elsewhere(holder.name, clash.wish.label)
                 marked.append(holder._replace(stoppable=False, outcome="refused", refusal=refusal))
@@ -96,6 +124,16 @@ def _kept_elsewhere(ports: t.Sequence[PortPlan]) -> t.List[PortPlan]:
             judged = judged._replace(refusal=clashes[0] if _may_wait(port) else port.refusal, kept=False)
         answer.append(judged)
     return answer
+
+
+def _is(holder: Holder) -> t.Set[t.Any]:
+    """What a holder is known by: its pids, its unit, its container."""
+    known: t.Set[t.Any] = set(holder.pids) - {1}
+    if holder.unit is not None:
+        known.add(holder.unit)
+    if holder.container is not None:
+        known.add(holder.container.id)
+    return known
 
 
 def _may_wait(port: PortPlan) -> bool:

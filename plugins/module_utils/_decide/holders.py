@@ -11,29 +11,32 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import matching, reasons, tables
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import managers, matching, reasons, tables
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import Rows
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     CONNECTION,
-    CONTAINER,
     KERNEL,
     LEFTOVER,
     PROCESS,
+    RESOLVER,
     SERVICE,
     SYSTEMD_SOCKET,
     UNKNOWN,
+    Container,
     Holder,
     Process,
     Refusal,
     Snapshot,
     Socket,
+    Unit,
+    UnitFacts,
     Wish,
 )
 
 
 def find(snapshot: Snapshot, wish: Wish, rows: Rows, bindable: t.Optional[bool]) -> t.Tuple[Holder, ...]:
     """Everybody and everything that keeps the wish's port, without a word yet on what may be done about it."""
-    holders = _owned(snapshot, rows.holding, connection=False)
+    holders = _managed(snapshot, wish, _owned(snapshot, rows.holding, connection=False))
     holders += _unowned(snapshot, wish, [row for row in rows.holding if not _visible(snapshot, row)])
     holders += _owned(snapshot, rows.outgoing, connection=True)
     nameless = tuple(row for row in rows.outgoing if not _visible(snapshot, row))
@@ -44,22 +47,6 @@ def find(snapshot: Snapshot, wish: Wish, rows: Rows, bindable: t.Optional[bool])
     if not holders and bindable is False:
         holders.append(Holder(UNKNOWN, ""))
     return tuple(holders)
-
-
-def managed(process: Process) -> str:
-    """The kind of holder that a process makes: the process itself, or what manages it.
-
-    Only services manage: a scope was filled by somebody else, and a launcher's unit (cron, sshd, a CI agent) is
-    never the manager of what it started.
-    """
-    if process.pid == 1:
-        return SYSTEMD_SOCKET if process.name == "systemd" else PROCESS
-    if process.container or matching.program(process, tables.ENGINE_RELAYS):
-        return CONTAINER
-    unit = process.unit
-    if unit and unit.name.endswith(".service") and not matching.glob_any(unit.name, tables.LAUNCHERS):
-        return SERVICE
-    return PROCESS
 
 
 def supervisor(snapshot: Snapshot, process: Process) -> t.Optional[t.Tuple[Process, str]]:
@@ -81,14 +68,18 @@ def supervisor_name(process: Process) -> t.Optional[str]:
 
 
 def describe(snapshot: Snapshot, holder: Holder) -> str:
-    """A holder for people: ``nginx (pid 812, user root, nginx.service)``."""
+    """A holder for people: ``nginx (pid 812, user root, nginx.service)``, ``the docker container web (project shop)``."""
     process = main_process(snapshot, holder)
     if holder.kind == LEFTOVER:
         return "leftovers of old connections"
+    if holder.kind == KERNEL:
+        return "the kernel (%s)" % holder.name
+    if holder.container is not None:
+        return _described_container(holder, holder.container, process)
     if process is None:
-        if holder.kind == KERNEL:
-            return "the kernel (%s)" % holder.name
-        return "a process that can't be seen"
+        return holder.unit.name if holder.unit else "a process that can't be seen"
+    if holder.kind == SYSTEMD_SOCKET and holder.unit:
+        return "%s (held by systemd, pid %d)" % (holder.unit.name, process.pid)
     facts = ["pid %d" % process.pid]
     if process.user is not None:
         facts.append("user %s" % process.user)
@@ -96,9 +87,28 @@ def describe(snapshot: Snapshot, holder: Holder) -> str:
         facts.append(
             "%s container %s" % (process.container.engine, process.container.name or process.container.id[:12])
         )
-    elif process.unit:
-        facts.append(process.unit.name)
+    elif holder.unit or process.unit:
+        facts.append((holder.unit or process.unit or Unit("")).name)
+    if holder.supervised is not None and holder.supervised.program:
+        facts.append("%s's %s" % (holder.supervised.supervisor, holder.supervised.program))
     return "%s (%s)" % (process.name or "a process without a name", ", ".join(facts))
+
+
+def _described_container(holder: Holder, container: Container, process: t.Optional[Process]) -> str:
+    """A container by what people know of it. Behind a swarm's port there may be a service and no container."""
+    swarm = container.orchestrator == "swarm"
+    name = (swarm and container.service) or container.name or container.id[:12]
+    facts = []
+    if container.project:
+        facts.append("project %s" % container.project)
+    if container.service and not swarm:
+        facts.append("service %s" % container.service)
+    if holder.kind == SERVICE and holder.unit:
+        facts.append(holder.unit.name)
+    if process is not None:
+        facts.append("%s, pid %d" % (process.name, process.pid))
+    noun = "swarm service" if swarm else "%s container" % container.engine
+    return "the %s %s%s" % (noun, name, " (%s)" % ", ".join(facts) if facts else "")
 
 
 def hidden(snapshot: Snapshot, wish: Wish, holder: Holder) -> Refusal:
@@ -122,6 +132,38 @@ def main_process(snapshot: Snapshot, holder: Holder) -> t.Optional[Process]:
     return snapshot.processes.get(holder.pids[0]) if holder.pids else None
 
 
+def matches(
+    snapshot: Snapshot, holder: Holder, process: t.Optional[Process], patterns: t.Iterable[str], cut: bool = False
+) -> bool:
+    """Whether one of the patterns means this process of the holder, by its own names or those of its manager.
+
+    :param cut: as in `matching.matches`.
+    """
+    subject, also = _subject(holder, process)
+    return matching.matches(subject, patterns, cut, also)
+
+
+def protecting(holder: Holder, process: t.Optional[Process], patterns: t.Iterable[str]) -> t.Optional[str]:
+    """The first of a task's patterns that means this process of the holder."""
+    subject, also = _subject(holder, process)
+    return matching.protecting(subject, patterns, also)
+
+
+def _subject(holder: Holder, process: t.Optional[Process]) -> t.Tuple[t.Optional[Process], t.FrozenSet[str]]:
+    """The process as patterns may see it, and the names of the holder's manager."""
+    names: t.Set[str] = set()
+    if holder.unit is not None:
+        names |= matching.unit_names(holder.unit.name)
+    if holder.container is not None:
+        names |= matching.container_names(holder.container)
+        if process is not None and managers.is_relay(process):
+            # The relay runs in its engine's unit: that name means every container.
+            process = process._replace(unit=None)
+    if holder.supervised is not None and holder.supervised.program:
+        names.add(holder.supervised.program)
+    return process, frozenset(names)
+
+
 def _visible(snapshot: Snapshot, row: Socket) -> bool:
     return any(pid in snapshot.processes for pid in snapshot.owners.get(row.inode, ())) if row.inode else False
 
@@ -140,33 +182,126 @@ def _owned(snapshot: Snapshot, rows: t.Sequence[Socket], connection: bool) -> t.
     for root in sorted(families):
         pids = (root,) + tuple(pid for pid in families[root] if pid != root)
         own = tuple(row for row in rows if any(row in shares[pid] for pid in pids))
-        process = snapshot.processes[root]
-        kind = CONNECTION if connection else managed(process)
-        holders.append(Holder(kind, _name(kind, process), pids, own))
+        holders.append(Holder(CONNECTION if connection else PROCESS, snapshot.processes[root].name, pids, own))
     return holders
 
 
+def _managed(snapshot: Snapshot, wish: Wish, families: t.Sequence[Holder]) -> t.List[Holder]:
+    """The families of processes as what their managers make of them, and the containers that no socket shows."""
+    found: t.Dict[t.Tuple[t.Any, ...], Holder] = {}
+
+    def add(holder: Holder) -> None:
+        known = found.get(holder.key)
+        if known is None:
+            found[holder.key] = holder
+        else:
+            # Two relays of one container, or two processes of one unit, are one holder.
+            pids = known.pids + tuple(pid for pid in holder.pids if pid not in known.pids)
+            sockets = known.sockets + tuple(row for row in holder.sockets if row not in known.sockets)
+            found[holder.key] = known._replace(pids=pids, sockets=sockets)
+
+    for family in families:
+        process = snapshot.processes[family.pids[0]]
+        if managers.is_relay(process):
+            _add_relay(snapshot, family, add)
+        elif managers.is_service_manager(process):
+            _add_activated(snapshot, family, process, add)
+        else:
+            manager = managers.of(snapshot, family.pids)
+            add(_holder(manager, process.name, family.pids, family.sockets))
+    present = {holder.container.id for holder in found.values() if holder.container is not None}
+    for container in managers.published(snapshot, wish):
+        if container.id not in present:
+            add(_holder(managers.publisher(snapshot, container), "", (), ()))
+    return list(found.values())
+
+
+def _add_relay(snapshot: Snapshot, family: Holder, add: t.Callable[[Holder], None]) -> None:
+    """The containers behind the rows of a relay; rows without one stay the relay's own."""
+    rest: t.List[Socket] = []
+    for row in family.sockets:
+        container = managers.publishing(snapshot, row)
+        if container is None:
+            rest.append(row)
+        else:
+            add(_holder(managers.publisher(snapshot, container), "", family.pids, (row,)))
+    if rest:
+        process = snapshot.processes[family.pids[0]]
+        add(_holder(managers.of(snapshot, family.pids), process.name, family.pids, tuple(rest)))
+
+
+def _add_activated(snapshot: Snapshot, family: Holder, process: Process, add: t.Callable[[Holder], None]) -> None:
+    """The units for which a service manager holds the rows: sockets, or the only service whose descriptors it keeps."""
+    user = None if process.pid == 1 else process.uid
+    rest: t.List[Socket] = []
+    for row in family.sockets:
+        unit = managers.socket_unit(snapshot, row, user)
+        if unit is None:
+            rest.append(row)
+        else:
+            add(Holder(SYSTEMD_SOCKET, unit.unit.name, family.pids, (row,), unit=unit.unit))
+    for row in rest:
+        # A service that shares the row was activated with it or has stored it; a stored one that nobody shares is told
+        # by the only service for which something is stored.
+        facts = _sharing(snapshot, row) or managers.keeper(snapshot, user)
+        if facts is not None:
+            add(Holder(SERVICE, facts.unit.name, family.pids, (row,), unit=facts.unit))
+        else:
+            add(Holder(SYSTEMD_SOCKET, process.name, family.pids, (row,)))
+
+
+def _sharing(snapshot: Snapshot, row: Socket) -> t.Optional[UnitFacts]:
+    """The service that has a socket together with its service manager."""
+    for pid in snapshot.owners.get(row.inode, ()):
+        process = snapshot.processes.get(pid)
+        if process is not None and not managers.is_service_manager(process):
+            manager = managers.of(snapshot, (pid,))
+            facts = snapshot.units.get(manager.unit) if manager.unit and manager.kind == SERVICE else None
+            if facts is not None and (facts.stored or facts.triggered_by):
+                return facts
+    return None
+
+
 def _root(snapshot: Snapshot, pid: int, sharers: t.Container[int]) -> int:
-    """The farthest ancestor that shares too; PID 1 does not count, it shares every socket that it activated."""
+    """The farthest ancestor that shares too; service managers don't count, they share every socket that they activated."""
     root = pid
     for ancestor in snapshot.processes[pid].ancestors:
-        if ancestor != 1 and ancestor in sharers:
+        if ancestor != 1 and ancestor in sharers and not managers.is_service_manager(snapshot.processes[ancestor]):
             root = ancestor
     return root
 
 
 def _unowned(snapshot: Snapshot, wish: Wish, rows: t.Sequence[Socket]) -> t.List[Holder]:
-    if not rows:
-        return []
+    """Holders of rows that no visible process has: the kernel, systemd (whose descriptors are often closed to a look)."""
+    activated: t.Dict[Unit, t.List[Socket]] = {}
+    rest: t.List[Socket] = []
+    users = sorted({unit.user for unit in snapshot.units}, key=lambda user: -1 if user is None else user)
+    for row in rows:
+        units = (managers.socket_unit(snapshot, row, user) for user in users)
+        facts = next((found for found in units if found is not None), None)
+        (rest if facts is None else activated.setdefault(facts.unit, [])).append(row)
+    holders = [
+        Holder(SYSTEMD_SOCKET, unit.name, sockets=tuple(sockets), unit=unit) for unit, sockets in activated.items()
+    ]
     evidence = snapshot.kernel.get((wish.protocol, wish.port))
-    if evidence:
-        return [Holder(KERNEL, evidence, sockets=tuple(rows))]
-    return [Holder(UNKNOWN, "", sockets=tuple(rows))]
+    if rest:
+        holders.append(Holder(KERNEL if evidence else UNKNOWN, evidence or "", sockets=tuple(rest)))
+    return holders
 
 
-def _name(kind: str, process: Process) -> str:
-    if kind == SERVICE and process.unit:
-        return process.unit.name
-    if kind == CONTAINER and process.container:
-        return process.container.name or process.container.id[:12]
-    return process.name
+def _holder(manager: managers.Manager, process: str, pids: t.Tuple[int, ...], sockets: t.Tuple[Socket, ...]) -> Holder:
+    """A holder by the name of its manager, or of its process where it has none."""
+    name = process
+    if manager.kind in (SERVICE, RESOLVER) and manager.unit is not None:
+        name = manager.unit.name
+    elif manager.container is not None:
+        name = manager.container.name or manager.container.service or manager.container.id[:12]
+    return Holder(
+        manager.kind,
+        name,
+        pids,
+        sockets,
+        unit=manager.unit,
+        container=manager.container,
+        supervised=manager.supervised,
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._model import Process
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process
 
 ANYBODY = "*"
 
@@ -23,7 +23,7 @@ def names_of(process: t.Optional[Process]) -> t.FrozenSet[str]:
     """Everything that a pattern without a path separator may match of one process.
 
     comm (15 bytes), the executable's base name, the unit with and without its suffix and its template's stem,
-    the container's name.
+    the container's names.
     """
     if process is None:
         return frozenset()
@@ -34,7 +34,7 @@ def names_of(process: t.Optional[Process]) -> t.FrozenSet[str]:
     if process.unit:
         names |= unit_names(process.unit.name)
     if process.container:
-        names |= {process.container.name, process.container.id}
+        names |= container_names(process.container)
     return frozenset(name for name in names if name)
 
 
@@ -50,19 +50,30 @@ def unit_names(unit: str) -> t.Set[str]:
     return names
 
 
+def container_names(container: Container) -> t.Set[str]:
+    """The names that people know a container by: its own, its id in full and as engines print it, its compose service."""
+    return {container.name, container.id, container.id[:12], container.service} - {""}
+
+
 def executable(process: Process) -> str:
     """The executable's path without the kernel's mark for a replaced file; empty when it is not known."""
     path = process.exe or ""
     return path[: -len(" (deleted)")] if path.endswith(" (deleted)") else path
 
 
-def matches(process: t.Optional[Process], patterns: t.Iterable[str], cut: bool = False) -> bool:
+def matches(
+    process: t.Optional[Process],
+    patterns: t.Iterable[str],
+    cut: bool = False,
+    also: t.AbstractSet[str] = frozenset(),
+) -> bool:
     """Whether one of the patterns means this process. ``*`` means anybody, also who can't be seen.
 
+    :param also: names of what manages the process.
     :param cut: a name that the kernel has cut to 15 bytes matches a longer one that begins with it. For patterns that
         spare a process, never for those that let it be stopped.
     """
-    names = names_of(process)
+    names = names_of(process) | also
     path = executable(process) if process else ""
     for pattern in patterns:
         if pattern == ANYBODY:
@@ -93,9 +104,11 @@ def program(process: t.Optional[Process], table: t.Iterable[str]) -> t.Optional[
     return next((entry for entry in table if any(fnmatch.fnmatchcase(name, entry) for name in names if name)), None)
 
 
-def protecting(process: t.Optional[Process], patterns: t.Iterable[str]) -> t.Optional[str]:
+def protecting(
+    process: t.Optional[Process], patterns: t.Iterable[str], also: t.AbstractSet[str] = frozenset()
+) -> t.Optional[str]:
     """The first of a task's patterns that means this process, also by a name that the kernel has cut."""
-    return next((pattern for pattern in patterns if matches(process, (pattern,), cut=True)), None)
+    return next((pattern for pattern in patterns if matches(process, (pattern,), cut=True, also=also)), None)
 
 
 def runs_as(process: t.Optional[Process], accounts: t.Optional[t.Iterable[str]]) -> bool:

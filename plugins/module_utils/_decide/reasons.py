@@ -10,21 +10,30 @@ reason ends by itself (a connection closes, TIME_WAIT runs out): ``timeout`` wai
 from __future__ import annotations
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
+    CANNOT_PERSIST,
     COLLATERAL,
     CONNECTION,
+    ENGINE,
     HIDDEN_OWNER,
     KERNEL_SOCKET,
     LEFTOVER,
+    MANAGED_ELSEWHERE,
     NOT_HELD,
     NOT_PERMITTED,
+    NOT_STOPPABLE,
+    ORCHESTRATED,
     OWN_ANCESTOR,
     OWN_CONNECTION,
     OWNER_MISMATCH,
+    PROTECTED_DEPENDANT,
     PROTECTED_PROCESS,
     STILL_HELD,
     SUPERVISED,
     UNSUPPORTED_MANAGER,
     USER_MISMATCH,
+    WOULD_BREAK_DNS,
+    WOULD_DELETE,
+    WOULD_RESPAWN,
     WRONG_METHOD,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Refusal
@@ -48,7 +57,8 @@ def first_process(who: str) -> Refusal:
     return Refusal(
         PROTECTED_PROCESS,
         "%s is PID 1, which is never stopped" % who,
-        "in a container, stop the container from its host; under systemd, stop the socket unit (systemctl list-sockets)",
+        "in a container, stop the container from its host; under systemd, look which unit has the socket (systemctl "
+        "list-sockets, systemd-analyze fdstore) and stop that",
     )
 
 
@@ -171,16 +181,16 @@ def not_permitted(what: str) -> Refusal:
 
 
 def unsupported_manager(who: str, manager: str, command: str) -> Refusal:
-    """A unit or container manages the holder, and this version has no actuator for it."""
+    """What manages the holder can't be asked, or is none that this collection can ask."""
     return Refusal(
         UNSUPPORTED_MANAGER,
         "%s is managed by %s, which would start it again or be left in disorder by a bare signal" % (who, manager),
-        "%s; or force the signal with method: signal" % command,
+        command,
     )
 
 
 def supervised(who: str, supervisor: str, command: str) -> Refusal:
-    """A supervisor would start the holder again at once."""
+    """A supervisor would start the holder again at once, and does not take our word."""
     return Refusal(
         SUPERVISED,
         "%s is run by %s, which would start it again" % (who, supervisor),
@@ -188,12 +198,91 @@ def supervised(who: str, supervisor: str, command: str) -> Refusal:
     )
 
 
+def managed_elsewhere(who: str, manager: str, remedy: str) -> Refusal:
+    """A helper of another program, which would set it up again and needs it."""
+    return Refusal(
+        MANAGED_ELSEWHERE,
+        "%s is run by %s" % (who, manager),
+        "%s; or, if your server needs one address only, name it with address" % remedy,
+    )
+
+
+def engine(who: str, why: str, port: int) -> Refusal:
+    """A container engine or its relay, and no container was found behind it.
+
+    :param why: what kept its containers from being seen; empty when they were.
+    """
+    return Refusal(
+        ENGINE,
+        "%s belongs to a container engine, and no container was found that publishes this port%s"
+        % (who, " (%s)" % why if why else ""),
+        "the engine is never stopped for a port; find what publishes it with docker ps --filter publish=%d or podman ps, "
+        "and stop that" % port,
+    )
+
+
+def orchestrated(who: str, orchestrator: str, command: str) -> Refusal:
+    """A scheduler would start the container again, here or elsewhere."""
+    return Refusal(ORCHESTRATED, "%s is run by %s, which would start it again" % (who, orchestrator), command)
+
+
+def would_delete(who: str) -> Refusal:
+    """A container with ``--rm``."""
+    return Refusal(
+        WOULD_DELETE,
+        "stopping %s deletes it and its anonymous volumes (it was started with --rm)" % who,
+        "if it may be deleted, say so with method: container",
+    )
+
+
+def would_respawn(who: str, manager: str, restart: str) -> Refusal:
+    """A bare signal to what is started again at once."""
+    return Refusal(
+        WOULD_RESPAWN,
+        "%s starts %s again after a signal (restart policy %s)" % (manager, who, restart),
+        "leave method at auto, which stops it through its manager",
+    )
+
+
+def would_break_dns(who: str, why: str) -> Refusal:
+    """Without the stub, no name would be resolved any more."""
+    return Refusal(
+        WOULD_BREAK_DNS,
+        "without %s this host could resolve no names: %s" % (who, why),
+        "give systemd-resolved an upstream server first (DNS= in resolved.conf, or of the link), or ask for one address "
+        "only with address",
+    )
+
+
+def protected_dependant(who: str, dependant: str, rule: str) -> Refusal:
+    """Something that would stop as well is protected."""
+    return Refusal(
+        PROTECTED_DEPENDANT,
+        "stopping %s would also stop %s, which is protected (%s)" % (who, dependant, rule),
+        "take the dependency away first (systemctl list-dependencies --reverse shows it), or stop it by hand",
+    )
+
+
+def not_stoppable(who: str, why: str) -> Refusal:
+    """A unit or service that does not take a request to stop."""
+    return Refusal(NOT_STOPPABLE, "%s can't be stopped by request: %s" % (who, why), "stop what it belongs to")
+
+
+def cannot_persist(who: str, why: str, remedy: str) -> Refusal:
+    """``persist: true`` on something that will be back after a reboot all the same."""
+    return Refusal(
+        CANNOT_PERSIST,
+        "%s can't be kept from coming back at boot: %s" % (who, why),
+        "%s; or leave persist out" % remedy,
+    )
+
+
 def wrong_method(who: str, method: str) -> Refusal:
     """``method`` names a way that this holder does not have."""
     return Refusal(
         WRONG_METHOD,
-        "%s is managed by no %s, and method: %s allows nothing else" % (who, method, method),
-        "use method: auto or method: signal",
+        "%s can't be stopped with method: %s" % (who, method),
+        "leave method at auto, which takes its real manager",
     )
 
 

@@ -11,43 +11,30 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, matching, reasons, tables
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import (
+    by_manager,
+    holders,
+    managers,
+    matching,
+    reasons,
+    tables,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.case import Case, Rule
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     CONNECTION,
     CONTAINER,
     KERNEL,
     LEFTOVER,
     PROCESS,
+    RESOLVER,
     SERVICE,
     SYSTEMD_SOCKET,
     UDP,
     UNKNOWN,
-    Holder,
-    Policy,
     Process,
     Refusal,
     Snapshot,
-    Wish,
 )
-
-
-class Case(t.NamedTuple):
-    """One holder, and everything that a rule may look at."""
-
-    snapshot: Snapshot
-    policy: Policy
-    wish: Wish
-    holder: Holder
-    who: str
-    main: t.Optional[Process]
-
-    @property
-    def members(self) -> t.List[Process]:
-        """Every process of the holder that is still known."""
-        return [self.snapshot.processes[pid] for pid in self.holder.pids if pid in self.snapshot.processes]
-
-
-Rule = t.Callable[[Case], t.Optional[Refusal]]
 
 
 def may_stay(case: Case) -> bool:
@@ -59,9 +46,9 @@ def may_stay(case: Case) -> bool:
         # One that can't be seen may be just the one that has to go.
         if case.main is None and case.holder.kind in (UNKNOWN, CONNECTION):
             return False
-        if matching.matches(case.main, _without_anybody(wish.stop_only)):
+        if case.matches(case.main, _without_anybody(wish.stop_only)):
             return False
-    return matching.matches(case.main, wish.keep, cut=True)
+    return case.matches(case.main, wish.keep, cut=True)
 
 
 def refusal(case: Case) -> t.Optional[Refusal]:
@@ -88,26 +75,31 @@ def _hidden(case: Case) -> t.Optional[Refusal]:
 
 
 def _first_process(case: Case) -> t.Optional[Refusal]:
-    return reasons.first_process(case.who) if any(pid <= 1 for pid in case.holder.pids) else None
+    return reasons.first_process(case.who) if any(process.pid <= 1 for process in case.members) else None
 
 
 def _own_ancestor(case: Case) -> t.Optional[Refusal]:
-    return reasons.own_ancestor(case.who) if case.snapshot.self_pids.intersection(case.holder.pids) else None
+    own = any(process.pid in case.snapshot.self_pids for process in case.members)
+    return reasons.own_ancestor(case.who) if own else None
 
 
 def _own_connection(case: Case) -> t.Optional[Refusal]:
-    for pid in case.holder.pids:
-        if pid in case.snapshot.carriers:
-            return reasons.own_connection(case.who, case.snapshot.carriers[pid])
+    for process in case.members:
+        if process.pid in case.snapshot.carriers:
+            return reasons.own_connection(case.who, case.snapshot.carriers[process.pid])
     return None
 
 
 def _protected(case: Case) -> t.Optional[Refusal]:
     defaults = [name for name in tables.PROTECTED if name not in case.policy.unprotect]
-    for process in case.members:
-        by_name = matching.protecting(process, case.policy.protect)
+    members: t.Sequence[t.Optional[Process]] = case.members or [None]
+    for process in members:
+        by_name = holders.protecting(case.holder, process, case.policy.protect)
         if by_name:
             return reasons.protected_process(case.who, by_name, True)
+        if process is None or (case.holder.container is not None and managers.is_relay(process)):
+            # The engine is not what would be stopped.
+            continue
         by_name = matching.program(process, defaults)
         if by_name and not _login_session(case.snapshot, process):
             return reasons.protected_process(case.who, by_name, False)
@@ -124,10 +116,10 @@ def _mismatch(case: Case) -> t.Optional[Refusal]:
     allowed = case.wish.stop_only
     if allowed is None:
         return None
-    if not matching.matches(case.main, allowed):
+    if not case.matches(case.main, allowed):
         return reasons.owner_mismatch(case.who, "stop_only", ", ".join(allowed))
     for member in case.members:
-        if not matching.matches(member, allowed):
+        if not case.matches(member, allowed):
             return reasons.shared_mismatch(
                 case.who, "%s (pid %d)" % (member.name, member.pid), "stop_only does not name"
             )
@@ -140,7 +132,7 @@ def _kept_member(case: Case) -> t.Optional[Refusal]:
     if wish.keep is None or matching.ANYBODY in wish.keep:
         return None
     for member in case.members:
-        if matching.matches(member, wish.keep, cut=True) and not matching.matches(member, wish.stop_only or ()):
+        if case.matches(member, wish.keep, cut=True) and not case.matches(member, wish.stop_only or ()):
             return reasons.shared_mismatch(case.who, "%s (pid %d)" % (member.name, member.pid), "keep names")
     return None
 
@@ -155,53 +147,6 @@ def _account(case: Case) -> t.Optional[Refusal]:
             account = str(process.user) if process else "an unknown account"
             return reasons.user_mismatch(case.who, account, ", ".join(accounts))
     return None
-
-
-def _wrong_method(case: Case) -> t.Optional[Refusal]:
-    method = case.policy.method
-    if method in ("service", "container") and case.holder.kind != method:
-        return reasons.wrong_method(case.who, method)
-    return None
-
-
-def _service(case: Case) -> t.Optional[Refusal]:
-    if case.policy.method == "signal" or case.main is None or case.main.unit is None:
-        return None
-    unit = case.main.unit
-    manager = "the systemd unit %s" % unit.name
-    if unit.user is None:
-        return reasons.unsupported_manager(case.who, manager, "stop it with systemctl stop %s" % unit.name)
-    command = "stop it with systemctl --user -M %s@ stop %s" % (case.main.user or unit.user, unit.name)
-    return reasons.unsupported_manager(case.who, manager + " of user %s" % (case.main.user or unit.user), command)
-
-
-def _container(case: Case) -> t.Optional[Refusal]:
-    if case.policy.method == "signal" or case.main is None:
-        return None
-    container = case.main.container
-    if container is None:
-        return reasons.unsupported_manager(
-            case.who,
-            "a container engine, whose published port it relays",
-            "find the container with docker ps --filter publish=%d (or podman ps) and stop that" % case.wish.port,
-        )
-    name = container.name or container.id[:12]
-    manager = "the %s container %s" % (container.engine, name)
-    command = "stop it with %s stop %s" % (
-        container.engine if container.engine in ("docker", "podman") else "its engine:",
-        name,
-    )
-    return reasons.unsupported_manager(case.who, manager, command)
-
-
-def _supervised(case: Case) -> t.Optional[Refusal]:
-    if case.policy.method == "signal" or case.main is None:
-        return None
-    found = holders.supervisor(case.snapshot, case.main)
-    if found is None:
-        return None
-    parent, command = found
-    return reasons.supervised(case.who, "%s (pid %d)" % (parent.name, parent.pid), "stop it with %s" % command)
 
 
 def _connection(case: Case) -> t.Optional[Refusal]:
@@ -236,14 +181,23 @@ def _closable(case: Case) -> bool:
     return case.policy.close_blocking and all(row.diag_id for row in case.holder.sockets)
 
 
-_GUARDS: t.Tuple[Rule, ...] = (_first_process, _own_ancestor, _own_connection, _protected)
-_WISHED: t.Tuple[Rule, ...] = (_mismatch, _kept_member, _account, _wrong_method)
+_GUARDS: t.Tuple[Rule, ...] = (
+    by_manager.elsewhere,
+    by_manager.engine,
+    _first_process,
+    _own_ancestor,
+    _own_connection,
+    _protected,
+)
+_WISHED: t.Tuple[Rule, ...] = (_mismatch, _kept_member, _account)
+_MANAGED: t.Tuple[Rule, ...] = (*_GUARDS, *_WISHED, *by_manager.RULES)
 
 _RULES: t.Mapping[str, t.Tuple[Rule, ...]] = {
-    PROCESS: _GUARDS + _WISHED + (_supervised,),
-    SERVICE: _GUARDS + _WISHED + (_service,),
-    CONTAINER: _GUARDS + _WISHED + (_container,),
-    SYSTEMD_SOCKET: (_first_process,),
+    PROCESS: _MANAGED,
+    SERVICE: _MANAGED,
+    CONTAINER: _MANAGED,
+    SYSTEMD_SOCKET: _MANAGED,
+    RESOLVER: _MANAGED,
     CONNECTION: (_connection, _own_ancestor, _own_connection, _mismatch, _account),
     LEFTOVER: (_leftover,),
     KERNEL: (_kernel,),

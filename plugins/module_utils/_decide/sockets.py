@@ -16,6 +16,8 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
     ESTABLISHED,
+    FREE,
+    LINGERING,
     LISTEN,
     TIME_WAIT,
     UDP,
@@ -126,6 +128,21 @@ def ephemeral_warning(ports: t.Sequence[PortPlan]) -> t.Tuple[str, ...]:
     return (
         "port %s: inside the range from which the kernel serves outgoing connections, so one of them can take it at any "
         "moment; net.ipv4.ip_local_reserved_ports keeps it out" % shown,
+    )
+
+
+def unseen_warning(snapshot: Snapshot, ports: t.Sequence[PortPlan]) -> t.Tuple[str, ...]:
+    """A warning about ports that look free while an engine that runs here does not say what it publishes."""
+    looks_free = [port.wish.label for port in ports if port.status in (FREE, LINGERING) and not port.holders]
+    silent = [blind for blind in snapshot.blind if blind.code == "container_engine"]
+    if not looks_free or not silent:
+        return ()
+    shown = ", ".join(looks_free[:5]) + (" and %d more" % (len(looks_free) - 5) if len(looks_free) > 5 else "")
+    why = "; ".join(dict.fromkeys(blind.text for blind in silent))
+    advice = "; ".join(dict.fromkeys(blind.advice for blind in silent if blind.advice))
+    return (
+        "port %s: a container may publish it without a socket on this host: %s%s"
+        % (shown, why, "; " + advice if advice else ""),
     )
 
 

@@ -10,7 +10,16 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, matching, reasons, tables
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import (
+    by_manager,
+    holders,
+    managed_steps,
+    matching,
+    reasons,
+    resolving,
+    tables,
+    units,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
     CONNECTION,
@@ -29,21 +38,25 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 
 PROCESS_GRACE = 30.0
 
+Thing = t.TypeVar("Thing")
+
 
 def plan(snapshot: Snapshot, policy: Policy, ports: t.Sequence[PortPlan]) -> t.List[Step]:
     """The steps for every holder that was found stoppable, in the order of the ports, each holder once."""
-    found: t.Dict[t.Tuple[t.Any, ...], Step] = {}
+    found: t.List[Step] = []
     for port in ports:
         for holder in port.holders:
             if not holder.stoppable:
                 continue
             step = _step(snapshot, policy, port, holder)
-            key = (step.actuator,) + (
-                tuple(row.diag_id for row in step.sockets) if step.actuator == "destroy" else holder.pids[:1]
-            )
-            found[key] = _merged(found[key], step) if key in found else step
-    wished = {row for step in found.values() for row in step.sockets}
-    return [step._replace(also_frees=_also_frees(snapshot, step, wished)) for step in found.values()]
+            at = next((number for number, other in enumerate(found) if _together(other, step)), None)
+            if at is None:
+                found.append(step)
+            else:
+                found[at] = _merged(found[at], step)
+    wished = {row for step in found for row in step.sockets}
+    asked = {(port.wish.port, port.wish.protocol) for port in ports}
+    return [step._replace(also_frees=_also_frees(snapshot, step, wished, asked)) for step in found]
 
 
 def refuse_collateral(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) -> t.List[PortPlan]:
@@ -56,15 +69,29 @@ def refuse_collateral(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) ->
             answer.append(port)
             continue
         refusal = reasons.collateral(step.target, ", ".join(step.also_frees))
-        pids = {target.pid for target in step.roots}
         marked = tuple(
             holder._replace(stoppable=False, outcome="refused", refusal=refusal)
-            if pids.intersection(holder.pids)
+            if holder.key in step.holders
             else holder
             for holder in port.holders
         )
         answer.append(port._replace(holders=marked, refusal=refusal, kept=False))
     return answer
+
+
+def reach(snapshot: Snapshot, policy: Policy, holder: Holder) -> t.Set[t.Any]:
+    """What ends when a holder is stopped: its pids, its container, and the units that stop with it, with their pids."""
+    ends: t.Set[t.Any] = set(holder.pids) - {1}
+    if holder.container is not None:
+        ends.add(holder.container.id)
+    if by_manager.way(policy, holder) == by_manager.BY_SERVICE and holder.unit is not None:
+        chosen = units.group(snapshot, holder.unit)
+        for facts in chosen + units.dependants(snapshot, chosen):
+            ends.add(facts.unit)
+            ends.update(facts.pids)
+    elif holder.unit is not None:
+        ends.add(holder.unit)
+    return ends
 
 
 def polite_signal(process: Process, wanted: str) -> str:
@@ -85,17 +112,33 @@ def _step(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) ->
     who = holders.describe(snapshot, holder)
     if holder.kind in (CONNECTION, LEFTOVER):
         target = who if holder.kind == LEFTOVER else "connection of %s" % who
-        return Step("destroy", "close_socket", target, (port.wish.label,), sockets=holder.sockets, grace=5.0)
-    main = snapshot.processes[holder.pids[0]]
-    targets = [_target(snapshot.processes[pid]) for pid in holder.pids]
-    return Step(
+        return Step(
+            "destroy",
+            "close_socket",
+            target,
+            (port.wish.label,),
+            sockets=holder.sockets,
+            grace=5.0,
+            holders=(holder.key,),
+        )
+    # PID 1 has the sockets that it activates; nobody ever asks it to end.
+    targets = [_target(snapshot.processes[pid]) for pid in holder.pids if pid > 1]
+    common = Step(
         actuator="signal",
         action="signal",
         target=who,
         ports=(port.wish.label,),
-        roots=(targets[0],),
+        roots=tuple(targets[:1]),
         members=tuple(targets[1:]),
         sockets=holder.sockets,
+        holders=(holder.key,),
+        persist=policy.persist,
+    )
+    by = by_manager.way(policy, holder)
+    if by != by_manager.BY_SIGNAL:
+        return managed_steps.BUILDERS[by](snapshot, policy, port.wish, holder, common)
+    main = snapshot.processes[holder.pids[0]]
+    return common._replace(
         signal=polite_signal(main, policy.signal),
         kill=all(may_kill(snapshot.processes[pid], policy.force) for pid in holder.pids),
         grace=PROCESS_GRACE if policy.grace_period is None else policy.grace_period,
@@ -106,27 +149,59 @@ def _target(process: Process) -> Target:
     return Target(process.pid, process.start_ticks, process.name)
 
 
+def _together(first: Step, second: Step) -> bool:
+    """Whether two steps are one: the same holder, or units of one manager that stop in one call anyway."""
+    if first.actuator != second.actuator:
+        return False
+    if set(first.holders) & set(second.holders):
+        return True
+    return bool({target.unit for target in first.units} & {target.unit for target in second.units})
+
+
 def _merged(first: Step, second: Step) -> Step:
     """Two steps on the same holder as one."""
     known = set(first.roots) | set(first.members)
+    primary = {target.unit.name for target in first.units[:1]}
     return first._replace(
-        ports=first.ports + tuple(label for label in second.ports if label not in first.ports),
-        members=first.members + tuple(target for target in second.members if target not in known),
-        sockets=first.sockets + tuple(row for row in second.sockets if row not in first.sockets),
+        ports=_union(first.ports, second.ports),
+        members=first.members + tuple(target for target in second.roots + second.members if target not in known),
+        sockets=_union(first.sockets, second.sockets),
+        holders=_union(first.holders, second.holders),
+        units=_union(first.units, second.units),
+        also_stops=tuple(name for name in _union(first.also_stops, second.also_stops) if name not in primary),
+        disable=_union(first.disable, second.disable),
+        mask=_union(first.mask, second.mask),
+        settings=_union(first.settings, second.settings),
+        relink=first.relink or second.relink,
         kill=first.kill and second.kill,
+        grace=max(first.grace, second.grace),
     )
 
 
-def _also_frees(snapshot: Snapshot, step: Step, wished: t.AbstractSet[Socket]) -> t.Tuple[str, ...]:
-    """Ports that only the processes of this step have, and that nobody asked for."""
-    if step.actuator != "signal":
+def _union(first: t.Tuple[Thing, ...], second: t.Tuple[Thing, ...]) -> t.Tuple[Thing, ...]:
+    return first + tuple(one for one in second if one not in first)
+
+
+def _also_frees(
+    snapshot: Snapshot, step: Step, wished: t.AbstractSet[Socket], asked: t.AbstractSet[t.Tuple[int, str]]
+) -> t.Tuple[str, ...]:
+    """Ports that only what this step stops has, and that nobody asked for.
+
+    :param wished: rows that some step takes away.
+    :param asked: (port, protocol) of the wishes.
+    """
+    if step.actuator == "destroy":
         return ()
-    pids = {target.pid for target in step.roots + step.members}
-    labels = {
-        (row.port, row.protocol)
-        for row in snapshot.other_sockets + snapshot.sockets
-        if row not in wished
-        and (row.protocol == UDP or row.state in (LISTEN, BOUND))
-        and pids.issuperset(snapshot.owners.get(row.inode, (0,)))
-    }
+    labels = managed_steps.published(snapshot, step) - asked
+    pids = managed_steps.ending(snapshot, step)
+    for row in snapshot.other_sockets + snapshot.sockets:
+        owners = set(snapshot.owners.get(row.inode, (0,))) - {1}
+        if (
+            row not in wished
+            and (row.protocol == UDP or row.state in (LISTEN, BOUND))
+            and owners
+            and pids.issuperset(owners)
+            and (not step.settings or resolving.frees(step.settings, row))
+        ):
+            labels.add((row.port, row.protocol))
     return tuple("%d/%s" % label for label in sorted(labels))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 # Machines depend on these: stopping one locks people out or takes every container along.
 PROTECTED = (
     "systemd",
@@ -36,6 +38,41 @@ PROTECTED = (
 
 # A session of these daemons is a child with the daemon's own name: it is not the daemon.
 LOGIN_DAEMONS = ("sshd", "dropbear")
+
+# The same for systemd units, matched against the whole unit name. Units that one of these triggers, or is triggered
+# by, are protected with it.
+PROTECTED_UNITS = (
+    "init.scope",
+    "user@*.service",
+    "systemd-journal*",
+    "systemd-logind.service",
+    "systemd-udev*",
+    "systemd-networkd*",
+    "systemd-timesyncd.service",
+    "systemd-machined.service",
+    "systemd-userdbd*",
+    "systemd-oomd*",
+    "dbus.service",
+    "dbus.socket",
+    "dbus-broker.service",
+    "ssh.service",
+    "ssh.socket",
+    "ssh@*.service",
+    "sshd.service",
+    "sshd.socket",
+    "sshd@*.service",
+    "dropbear.service",
+    "dropbear.socket",
+    "dropbear@*.service",
+    "docker.service",
+    "docker.socket",
+    "containerd.service",
+    "podman.service",
+    "podman.socket",
+    "crio.service",
+    "kubelet.service",
+    "NetworkManager.service",
+)
 
 # Killed in the middle of a write they may need a recovery that nobody planned for: no KILL unless force says so.
 DATABASES = (
@@ -113,6 +150,30 @@ LAUNCHERS = (
     "containerd.service",
 )
 
+# The same by what runs in the unit, whatever its name is: agents, schedulers and daemons that start sessions.
+LAUNCHER_PROGRAMS = (
+    "cron",
+    "crond",
+    "anacron",
+    "atd",
+    "sshd",
+    "dropbear",
+    "login",
+    "agetty",
+    "systemd",
+    "tailscaled",
+    "teleport",
+    "amazon-ssm-agent",
+    "waagent",
+    "receptor",
+    "gitlab-runner",
+    "Runner.Listener",
+    "buildkite-agent",
+    "ansible-pull",
+    "dockerd",
+    "containerd",
+)
+
 # On the host they stand for a container's published port.
 ENGINE_RELAYS = (
     "docker-proxy",
@@ -123,12 +184,87 @@ ENGINE_RELAYS = (
     "pasta.avx2",
     "conmon",
     "netavark",
-    "aardvark-dns",
 )
+
+# Engines, and what belongs to them. On a port they stand for containers, or for their own interface.
+ENGINES = (*ENGINE_RELAYS, "dockerd", "containerd", "podman", "crio", "kubelet")
+
+
+class Elsewhere(t.NamedTuple):
+    """A helper that another program set up and would set up again.
+
+    :param program: name of the helper.
+    :param unit: glob on its unit, empty for none.
+    :param user: glob on its account, empty for none.
+    :param command: glob on its command line, empty for none. One of the three that are not empty has to match.
+    :param by: who runs it.
+    :param remedy: what to do instead.
+    """
+
+    program: str
+    unit: str
+    user: str
+    command: str
+    by: str
+    remedy: str
+
+
+MANAGED_ELSEWHERE = (
+    Elsewhere(
+        "dnsmasq",
+        "NetworkManager.service",
+        "",
+        "*/NetworkManager/*",
+        "NetworkManager",
+        "set dns=default in NetworkManager.conf, or end the shared connection (nmcli connection down NAME)",
+    ),
+    Elsewhere(
+        "dnsmasq",
+        "*virt*.service",
+        "libvirt-dnsmasq",
+        "*/libvirt/*",
+        "libvirt, for one of its networks",
+        "stop that network with virsh net-destroy NAME",
+    ),
+    Elsewhere(
+        "dnsmasq",
+        "*lxd*.service",
+        "lxd",
+        "*/lxd/*",
+        "LXD, for one of its networks",
+        "turn its DNS off with lxc network set NAME raw.dnsmasq=port=0",
+    ),
+    Elsewhere(
+        "dnsmasq",
+        "incus*.service",
+        "incus",
+        "*/incus/*",
+        "Incus, for one of its networks",
+        "turn its DNS off with incus network set NAME raw.dnsmasq=port=0",
+    ),
+    Elsewhere("aardvark-dns", "", "*", "", "podman, for one of its networks", "stop the containers of that network"),
+)
+
+# One process that listens for many services: stopping it for one port takes the others along.
+SUPER_SERVERS = ("xinetd", "inetd", "openbsd-inetd", "inetutils-inetd")
+
+# Engines that are known by a process's control group only -> the command that stops one of their machines
+FOREIGN_ENGINES = (
+    ("containerd", "nerdctl stop NAME, or ctr task kill NAME"),
+    ("cri-o", "crictl stop NAME"),
+    ("lxc", "lxc-stop -n NAME"),
+    ("systemd-nspawn", "machinectl stop NAME"),
+    ("libvirt", "virsh shutdown NAME"),
+)
+
+# First processes that start services themselves, or by scripts (SysV, OpenRC, busybox), and say nothing of them.
+OTHER_INITS = ("init", "openrc-init", "busybox", "sysvinit", "dinit", "finit")
 
 # name of the supervisor's process -> the command that stops one of its programs
 SUPERVISORS = (
     ("supervisord", "supervisorctl stop NAME"),
+    ("runsvdir", "sv down NAME"),
+    ("s6-svscan", "s6-svc -d SERVICEDIR"),
     ("runsv", "sv down NAME"),
     ("s6-supervise", "s6-svc -d SERVICEDIR"),
     ("PM2*", "pm2 stop NAME"),
@@ -139,6 +275,16 @@ SUPERVISORS = (
     ("god", "god stop NAME"),
     ("launchd", "launchctl bootout LABEL"),
 )
+
+# What stops a program of a supervisor that could be told by name.
+SUPERVISOR_COMMANDS = {
+    "supervisord": "supervisorctl stop NAME",
+    "runit": "sv down NAME",
+    "s6": "s6-svc -d SERVICEDIR",
+    "daemontools": "svc -d SERVICEDIR",
+    "pm2": "pm2 stop NAME",
+    "monit": "monit stop NAME",
+}
 
 # Parents that are known to start a program again; they have no command to be asked with.
 RESPAWNERS = (

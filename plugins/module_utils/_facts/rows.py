@@ -12,6 +12,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     LISTEN,
     TCP,
     UNCONN,
+    Container,
     Process,
     Snapshot,
     Socket,
@@ -78,9 +79,31 @@ def facts(snapshot: Snapshot, view: View) -> t.Dict[str, t.List[Row]]:
         before[socket.protocol] = looks
         owners = [people[pid] for pid in pids]
         who: t.Sequence[t.Optional[Row]] = owners if view.ss else owners[:1]
-        for owner in who or [None]:
+        for number, owner in enumerate(who or [None]):
             rows.append(_row(socket, owner, owners, status, name, view))
+            if owner is not None:
+                rows[-1]["container"] = _container(_behind(snapshot, socket, pids[number]))
     return found
+
+
+def _behind(snapshot: Snapshot, socket: Socket, pid: int) -> t.Optional[Container]:
+    """The container that a process runs in, or for which it holds this very socket, as its engine knows it."""
+    own = snapshot.processes[pid].container
+    for container in snapshot.containers:
+        if own is not None and container.id == own.id:
+            return container
+        if own is None and any(
+            (one.protocol, one.port, one.address) == (socket.protocol, socket.port, socket.address)
+            for one in container.published
+        ):
+            return container
+    return own
+
+
+def _container(container: t.Optional[Container]) -> t.Optional[Row]:
+    return (
+        None if container is None else {"engine": container.engine, "id": container.id, "name": container.name or None}
+    )
 
 
 def root_first(snapshot: Snapshot, socket: Socket) -> t.Tuple[int, ...]:
@@ -146,7 +169,6 @@ def _row(
 
 def _owner(process: Process, view: View) -> Row:
     """One entry of ``owners``; of the main owner these are keys of the row itself too."""
-    container = process.container
     owner: Row = {
         "pid": process.pid,
         "name": process.whole_name or process.name,
@@ -154,9 +176,7 @@ def _owner(process: Process, view: View) -> Row:
         "stime": None if process.started is None else view.date(process.started),
         "started": None if process.started is None else dates.iso(process.started),
         "service": process.unit.name if process.unit else None,
-        "container": {"engine": container.engine, "id": container.id, "name": container.name or None}
-        if container
-        else None,
+        "container": _container(process.container),
     }
     if view.details == FULL:
         owner.update(exe=process.exe, command=process.command)

@@ -20,8 +20,8 @@ import re
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Unit
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable
 
 Found = t.Tuple[t.Optional[Unit], t.Optional[Container]]
 

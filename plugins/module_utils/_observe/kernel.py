@@ -14,8 +14,8 @@ import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData, ObserveError
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import netlink
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable_text
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import TCP, UDP, Socket
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable_text
 
 Key = t.Tuple[str, int]
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.secret_names import (
     HABITS,
     MASK,
@@ -28,7 +29,6 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe.secret
     is_secret_value,
     is_switch,
 )
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable
 
 MAX_LENGTH = 4096
 

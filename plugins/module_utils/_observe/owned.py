@@ -16,12 +16,14 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import LISTEN, Blind, Process, Snapshot, Socket
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     descriptors,
+    engines,
+    managers,
     processes,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     ports as port_sets,
 )
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import IDLE, Table, Wanted
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import IDLE, Table, Wanted, by_protocol
 
 Owners = t.Dict[int, t.Tuple[int, ...]]
 
@@ -44,20 +46,31 @@ def with_owners(snapshot: Snapshot, table: Table, wanted: Wanted, other_ports: b
         time.sleep(_SECOND_LOOK)
         sockets, owners, known, scan = _look(table.rows(wanted), owners)
         unseen = _unseen(sockets, owners)
-    others: t.List[Socket] = []
-    if other_ports and owners:
-        others = _other_sockets(table, wanted, owners)
-    own = processes.self_pids()
-    return snapshot._replace(
+    snapshot = snapshot._replace(
         sockets=tuple(sockets),
         owners=owners,
         processes=known,
-        other_sockets=tuple(others),
         blind=snapshot.blind + tuple(_unseen_owners(scan) if unseen else ()),
         kernel=_kernel_owners([row for row in sockets if row.state in IDLE and row.inode not in owners]),
-        self_pids=own,
-        carriers=_carriers(known, owners, own),
+        self_pids=processes.self_pids(),
     )
+    snapshot = managers.with_managers(snapshot, wanted, other_ports)
+    if other_ports:
+        snapshot = _with_other_ports(snapshot, table, wanted)
+    return snapshot._replace(carriers=_carriers(snapshot.processes, snapshot.owners, snapshot.self_pids))
+
+
+def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted) -> Snapshot:
+    """The snapshot with what else would end: the other processes of the holders' units, and the other ports of all."""
+    holders = {pid for pids in snapshot.owners.values() for pid in pids}
+    along = {pid for facts in snapshot.units.values() if facts.up for pid in facts.pids}
+    if not holders | along:
+        return snapshot
+    known = dict(snapshot.processes)
+    known.update(processes.describe(along.difference(known)))
+    owners = dict(snapshot.owners)
+    others = _other_sockets(table, wanted, owners, holders | along)
+    return snapshot._replace(processes=known, owners=owners, other_sockets=tuple(others))
 
 
 def with_all_owners(snapshot: Snapshot, rows_again: t.Callable[[], t.List[Socket]], commands: bool) -> Snapshot:
@@ -76,12 +89,15 @@ def with_all_owners(snapshot: Snapshot, rows_again: t.Callable[[], t.List[Socket
         sockets, owners, known, scan = _look(rows_again(), owners, commands)
         kernel = _kernel_owners(_ownerless(sockets, owners))
     unseen = any(row.inode and row.inode not in owners for row in sockets)
+    wanted = by_protocol((row.protocol, row.port) for row in sockets if row.state in IDLE)
+    containers, unasked = engines.containers(wanted, known, {pid for pids in owners.values() for pid in pids})
     return snapshot._replace(
         sockets=tuple(sockets),
         owners=owners,
         processes=known,
-        blind=snapshot.blind + tuple(_unseen_owners(scan) if unseen else ()),
+        blind=snapshot.blind + tuple(_unseen_owners(scan) if unseen else ()) + unasked,
         kernel=kernel,
+        containers=containers,
     )
 
 
@@ -108,10 +124,10 @@ def _look(
     return sockets, {inode: pids for inode, pids in alive.items() if pids}, known, scan
 
 
-def _other_sockets(table: Table, wanted: Wanted, owners: Owners) -> t.List[Socket]:
-    """Rows of the holders on ports that nobody asked for. Their owners are added to ``owners``."""
+def _other_sockets(table: Table, wanted: Wanted, owners: Owners, pids: t.Iterable[int]) -> t.List[Socket]:
+    """Rows of these processes on ports that nobody asked for. Their owners are added to ``owners``."""
     having: t.Dict[int, t.List[int]] = {}
-    for pid in sorted({pid for pids in owners.values() for pid in pids}):
+    for pid in sorted(pids):
         for inode in descriptors.inodes_of(pid):
             having.setdefault(inode, []).append(pid)
     found = []
@@ -122,7 +138,9 @@ def _other_sockets(table: Table, wanted: Wanted, owners: Owners) -> t.List[Socke
     return found
 
 
-def _carriers(known: t.Mapping[int, Process], owners: Owners, own: t.FrozenSet[int]) -> t.Dict[int, str]:
+def _carriers(
+    known: t.Mapping[int, Process], owners: t.Mapping[int, t.Tuple[int, ...]], own: t.FrozenSet[int]
+) -> t.Dict[int, str]:
     if not owners:
         return {}
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers

@@ -14,9 +14,9 @@ import re
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process, Unit
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import cgroups
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable
 
 # Longer chains of parents are no real ones; a chain that is read while it changes must not keep us either.
 MAX_ANCESTORS = 128

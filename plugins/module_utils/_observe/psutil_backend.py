@@ -20,6 +20,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
     ObserveError,
     SourceRefused,
 )
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable_text
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
     ESTABLISHED,
@@ -35,7 +36,6 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Socket,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.ports import Ranges, contains
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable_text
 
 Look = t.Tuple[t.List[Socket], t.Dict[int, t.Tuple[int, ...]], t.Dict[int, Process], t.List[Blind]]
 

@@ -15,6 +15,7 @@ import sys
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Snapshot, Socket
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import engines
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import ports as port_sets
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import IDLE, Table, Wanted, by_protocol
 
@@ -46,7 +47,11 @@ def observe(ports: t.Iterable[t.Tuple[str, int]], backend: str = "auto", other_p
         may_close=_may_close(),
     )
     if not any(row.inode or row.state in IDLE for row in rows):
-        return snapshot
+        # A container's port may be published without a socket of this host.
+        containers, unasked = engines.containers(wanted)
+        snapshot = snapshot._replace(blind=snapshot.blind + unasked)
+        if not containers:
+            return snapshot
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import owned
 
     return owned.with_owners(snapshot, table, wanted, other_ports)

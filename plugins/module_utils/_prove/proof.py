@@ -112,7 +112,7 @@ def _passes(port: PortPlan) -> bool:
 def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seconds: float, guess: Guess) -> Refusal:
     """Name who holds an unmet port: one that did not go, or a new one, with its parent and the likely supervisor."""
     culprit = next((holder for holder in port.holders if holder.outcome != "kept"), None)
-    closed = {row.inode for outcome in outcomes if not outcome.step.roots for row in outcome.step.sockets if row.inode}
+    closed = {inode for outcome in outcomes if outcome.step.actuator == "destroy" for inode in outcome.step.inodes}
     if culprit is not None and culprit.inodes & closed:
         return Refusal(
             STILL_HELD,
@@ -120,6 +120,8 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
             % port.wish.label,
             "free it without close_blocking, which stops %s, or wait for its end with timeout" % (culprit.name or "it"),
         )
+    if culprit is not None and not culprit.pids and (culprit.container or culprit.unit):
+        return _managed(port, culprit, outcomes, seconds)
     if culprit is None or not culprit.pids or culprit.kind == CONNECTION:
         if port.refusal is not None:
             return port.refusal
@@ -129,6 +131,19 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
         (target.pid, target.start_ticks) for outcome in outcomes for target in outcome.step.roots + outcome.step.members
     }
     process = snapshot.processes[culprit.pids[0]]
+    managed = {
+        (target.pid, target.start_ticks)
+        for outcome in outcomes
+        if outcome.step.actuator not in ("signal", "destroy")
+        for target in outcome.step.roots + outcome.step.members
+    }
+    if (process.pid, process.start_ticks) in managed:
+        # Whatever a new decision would do about it: its manager was asked, and left it running.
+        return Refusal(
+            STILL_HELD,
+            "%s still holds %s after its manager has stopped what it belongs to" % (_named(process), port.wish.label),
+            "look why it was left running (KillMode= and SendSIGKILL= of a unit), and stop it by hand",
+        )
     if (process.pid, process.start_ticks) in old or not any(outcome.acted for outcome in outcomes):
         return port.refusal or Refusal(
             STILL_HELD,
@@ -159,6 +174,15 @@ def _respawned(
         text += ", whose parent is %s" % _named(parent)
     text += "; likely supervisor: %s" % (named or "unknown")
     return Refusal(RESPAWNED, text, "stop what starts it, then run the task again; nothing was killed twice")
+
+
+def _managed(port: PortPlan, culprit: Holder, outcomes: t.Sequence[Outcome], seconds: float) -> Refusal:
+    """A container or unit that no process shows."""
+    what = "%s %s" % (culprit.kind.replace("_", " "), culprit.name)
+    if any(outcome.acted for outcome in outcomes) and (culprit.outcome != "refused" or port.refusal is None):
+        text = "%s was freed, and taken again within %.1f s by the %s" % (port.wish.label, seconds, what)
+        return Refusal(RESPAWNED, text, "stop what starts it, then run the task again; nothing was stopped twice")
+    return port.refusal or Refusal(STILL_HELD, "the %s still holds %s" % (what, port.wish.label), "run the task again")
 
 
 def _named(process: Process) -> str:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable_text
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.masking import mask_command
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable_text
 
 Row = t.Dict[str, t.Any]
 # By protocol, the (first, last) of each range that the host gives to outgoing connections.

@@ -1,19 +1,23 @@
 # Copyright (c) 2026, the harbormaster.ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Network namespaces, for tests of real sockets on fixed ports."""
+"""Network namespaces, for tests of real sockets on fixed ports; engines on Unix sockets, with recorded answers."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import pickle
 import signal
 import socket
 import struct
 import sys
+import threading
 import traceback
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -27,6 +31,7 @@ SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
 PR_SET_DUMPABLE = 4
 NOBODY = 65534
+ENGINES = Path(__file__).resolve().parents[1] / "data" / "engines"
 
 
 @pytest.fixture
@@ -88,3 +93,113 @@ def _enter():
     # Of a family that no socket table of the tests shows, not even while it ends.
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+
+
+class UnixServer:
+    """A listener on a Unix socket that takes one connection after the other.
+
+    :param answer: what it sends; or a function of the connection, which may look at ``asked[-1]`` first.
+    """
+
+    def __init__(self, path, answer):
+        self.path = str(path)
+        self.asked = []
+        self._answer = answer if callable(answer) else lambda link: link.sendall(answer)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(self.path)
+        self._socket.listen()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                link, _address = self._socket.accept()
+            except OSError:
+                return
+            with link, contextlib.suppress(OSError):
+                self.asked.append(link.recv(65536))
+                self._answer(link)
+
+    def close(self):
+        if self._thread.is_alive():
+            self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+            self._thread.join(10)
+
+
+@pytest.fixture
+def unix_server(tmp_path):
+    """A function that starts a `UnixServer`."""
+    servers = []
+
+    def start(answer):
+        servers.append(UnixServer(tmp_path / ("s%d" % len(servers)), answer))
+        return servers[-1]
+
+    yield start
+    for one in servers:
+        one.close()
+
+
+@pytest.fixture
+def engine_at(unix_server):
+    """A function that starts an engine on a Unix socket, out of what it answers.
+
+    ``{"/containers/json": [...], "POST /containers/x/stop": 204}``: content with status 200, a status, both as a pair, or
+    a function that is called for one of these. What it was asked for is in ``questions``.
+    """
+
+    def start(routes):
+        def reply(link):
+            words = server.asked[-1].decode().split(" ", 2)
+            if len(words) < 3:
+                return
+            question = words[1] if words[0] == "GET" else "%s %s" % (words[0], words[1])
+            server.questions.append(question)
+            said = routes.get(question, (404, {"message": "No such thing: " + question}))
+            said = said() if callable(said) else said
+            if isinstance(said, int):
+                said = (said, None)
+            status, content = said if isinstance(said, tuple) else (200, said)
+            body = b"" if content is None else json.dumps(content).encode()
+            link.sendall(b"HTTP/1.0 %d Answer\r\n\r\n" % status + body)
+
+        server = unix_server(reply)
+        server.questions = []
+        return server
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def recorded():
+    """A function that reads an answer of a real engine: ``recorded("docker-20.10-web")``."""
+    return lambda name: json.loads((ENGINES / (name + ".json")).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def podman_command(tmp_path):
+    """A command that answers as recorded; the function says what: ``podman_command({"ps": text, "inspect *": (text, 125)})``.
+
+    Words are compared as a shell does (globs), the first that fits counts. ``calls()`` of what is returned are the words
+    that it was run with.
+    """
+
+    def make(routes):
+        path, calls = tmp_path / "podman", tmp_path / "calls"
+        lines = ["#!/bin/sh", 'echo "$*" >>%s' % calls, 'case "$*" in']
+        for number, (words, said) in enumerate(routes.items()):
+            text, status = said if isinstance(said, tuple) else (said, 0)
+            answer = tmp_path / ("answer%d" % number)
+            answer.write_text(text, encoding="utf-8")
+            glob = words.replace(" ", "\\ ")
+            if words == "hangs":
+                glob, answer = "*", "/dev/null; exec sleep 30"
+            lines.append("%s) cat %s%s; exit %d;;" % (glob, answer, " >&2" if status else "", status))
+        path.write_text("\n".join(lines + ["esac", "echo 'Error: unknown: '$* >&2; exit 125", ""]), encoding="utf-8")
+        path.chmod(0o755)
+        make.calls = lambda: calls.read_text(encoding="utf-8").splitlines() if calls.exists() else []
+        return (str(path),)
+
+    return make

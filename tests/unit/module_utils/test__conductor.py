@@ -23,6 +23,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Refusal,
     Snapshot,
     Socket,
+    Unit,
+    UnitFacts,
     Wish,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._prove import proof
@@ -230,7 +232,7 @@ def test_what_does_not_pass_is_not_waited_for(world):
 
 
 def test_method_none_waits_for_any_holder(world):
-    world(held(100, name="kubelet"), FREE)
+    world(held(100, name="dbus-daemon"), FREE)
     story = run(state="free", method="none", timeout=5)
     assert story.failure is None
     assert story.outcomes == ()
@@ -281,7 +283,7 @@ def test_a_holder_that_came_after_the_look_is_planned_anew(world, act, prove):
 
 def test_a_holder_that_came_and_may_not_be_stopped_keeps_everything_from_being_touched(world):
     both = held(100, 200)
-    both = both._replace(processes={**both.processes, 200: both.processes[200]._replace(name="kubelet")})
+    both = both._replace(processes={**both.processes, 200: both.processes[200]._replace(name="dbus-daemon")})
     world(held(100), both, glances=[both])
     story = run(state="free")
     assert story.failure.code == "protected_process"
@@ -379,7 +381,7 @@ def test_after_a_drain_that_waited_the_plan_is_made_again(world):
     """The client left, and meanwhile a protected process came to share the socket: nobody is stopped any more."""
     old = held(100, inode=11)
     shared = held(100, 101, inode=11)
-    shared = shared._replace(processes={**shared.processes, 101: shared.processes[101]._replace(name="kubelet")})
+    shared = shared._replace(processes={**shared.processes, 101: shared.processes[101]._replace(name="dbus-daemon")})
     seen = world(with_client(old), shared, glances=[with_client(old), old])
     story = run(state="free", drain=LONG)
     assert seen.log.count("look") == 2
@@ -586,3 +588,18 @@ def test_workers_are_freed_whatever_names_the_socket(hold, ends, monkeypatch, ba
     assert holder.ended_by() == signal.SIGTERM
     assert all(ends(pid) for pid in holder.workers)
     assert story.proof.plan.ports[0].status == "free"
+
+
+def test_what_a_manager_leaves_behind_is_never_signalled_in_the_same_run(world, act, prove):
+    """A unit whose stop was given up: its process lives on, outside of any running unit. Nothing is killed past systemd."""
+    unit = Unit("tough.service")
+    before = held(100)
+    before = before._replace(
+        processes={**before.processes, 100: before.processes[100]._replace(unit=unit)},
+        units={unit: UnitFacts(unit, main_pid=100)},
+    )
+    after = before._replace(units={unit: UnitFacts(unit, active="failed")})
+    world(before, after)
+    story = run(state="free")
+    assert act == [[100]]
+    assert [outcome.step.action for outcome in story.outcomes] == ["stop_unit"]

@@ -88,7 +88,7 @@ def test_a_report():
     ]
     assert port["holders"] == [
         {
-            "kind": "process", "name": "node", "pids": [100], "stoppable": False, "outcome": "none", "code": None,
+            "kind": "process", "name": "node", "pids": [100], "service": None, "container": None, "stoppable": False, "outcome": "none", "code": None,
             "reason": None, "remedy": None,
         }
     ]  # fmt: skip
@@ -116,7 +116,13 @@ def test_unit_and_container():
     before = held(100, unit=Unit("shop.service"), container=Container("docker", "5f2c0e0d7a11", "web"))
     owner = result_of(before, policy=Policy())["owners"][0]
     assert owner["service"] == "shop.service"
-    assert owner["container"] == {"engine": "docker", "id": "5f2c0e0d7a11", "name": "web"}
+    assert owner["container"] == {
+        "engine": "docker",
+        "id": "5f2c0e0d7a11",
+        "name": "web",
+        "project": None,
+        "service": None,
+    }
 
 
 def test_a_container_without_a_name():
@@ -180,7 +186,7 @@ def test_who_left_by_itself_is_gone_and_nothing_changed():
 
 
 def test_refused():
-    result = result_of(held(100, name="kubelet"))
+    result = result_of(held(100, name="dbus-daemon"))
     assert (result["changed"], result["free"], result["reason"]) == (False, False, "protected_process")
     (port,) = result["ports"]
     assert port["status"] == "held"
@@ -328,7 +334,7 @@ def test_what_was_done_without_a_look_afterwards_is_not_called_free():
         (story_of(held(100), check_mode=True), "8080/tcp held by node\n", "8080/tcp free\n"),
         (story_of(held(100), policy=Policy()), "8080/tcp held by node\n", "8080/tcp held by node\n"),
         (story_of(FREE), "8080/tcp free\n", "8080/tcp free\n"),
-        (story_of(held(100, name="kubelet")), "8080/tcp held by kubelet\n", "8080/tcp held by kubelet\n"),
+        (story_of(held(100, name="dbus-daemon")), "8080/tcp held by dbus-daemon\n", "8080/tcp held by dbus-daemon\n"),
     ],
     ids=["freed", "predicted", "report", "free", "refused"],
 )

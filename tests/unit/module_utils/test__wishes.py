@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import pytest
-import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.harbormaster.ports.plugins.module_utils import _argspec, _wishes
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import OptionError, quoted
+from ansible_collections.harbormaster.ports.tests.vectors.vectors import bad_input
 
-VECTORS = Path(__file__).resolve().parents[2] / "vectors"
 OPTIONS = ArgumentSpecValidator(_argspec.port_owner()["argument_spec"])
-BAD_INPUT = yaml.safe_load((VECTORS / "bad_input.yml").read_text(encoding="utf-8"))
+BAD_INPUT = bad_input("linux")
 
 
 def params(**options):

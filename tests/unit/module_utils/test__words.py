@@ -14,14 +14,19 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._conductor impo
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Blind,
+    Container,
+    Endpoint,
     Outcome,
     Plan,
     Policy,
     Process,
     Proof,
+    Resolver,
     Snapshot,
     Socket,
+    Supervised,
     Unit,
+    UnitFacts,
     Wish,
 )
 
@@ -196,12 +201,12 @@ def test_refused_says_what_is_wrong_what_to_do_and_what_would_have_happened():
         Socket("tcp", "ipv4", "0.0.0.0", 8080, "LISTEN", inode=12),
     )
     known = {
-        100: Process(100, "kubelet", 1, user="root", ancestors=(1,)),
+        100: Process(100, "dbus-daemon", 1, user="root", ancestors=(1,)),
         200: Process(200, "node", 1, user="app", ancestors=(1,)),
     }
     text = line(Snapshot(rows, {11: (100,), 12: (200,)}, known), FREEING)
     assert text.startswith("nothing was stopped: ")
-    assert "kubelet (pid 100, user root) is protected (kubelet)" in text
+    assert "dbus-daemon (pid 100, user root) is protected (dbus-daemon)" in text
     assert "unprotect" in text
     assert "node (pid 200, user app) would have been stopped" in text
 
@@ -218,3 +223,89 @@ def test_an_empty_plan():
 
 def test_this_process_has_an_account():
     assert _words.account(os.getuid()) == pwd.getpwuid(os.getuid()).pw_name
+
+
+# Holders with a manager -------------------------------------------------------------------------------------------
+
+
+WEB = Unit("web.service")
+
+
+def service(persist=False, **facts):
+    """A service on the port, and what its manager says of it."""
+    known = UnitFacts(WEB, main_pid=812, file_state="enabled", **facts)
+    return held("web", unit=WEB)._replace(units={WEB: known})
+
+
+def test_a_service_is_stopped_through_its_manager_and_its_return_is_said():
+    text = line(service(), FREEING, after=FREE)
+    assert text.startswith(
+        "stopped web (pid 812, user root, web.service) through systemd (back at boot); 8080/tcp free: "
+    )
+
+
+def test_what_stops_along_is_said_before_and_after():
+    dependant = UnitFacts(Unit("app.service"))
+    snapshot = service(stopped_with=("app.service",))
+    snapshot = snapshot._replace(units={**snapshot.units, dependant.unit: dependant})
+    assert "through systemd and with it app.service (back at boot); " in line(snapshot, FREEING, after=FREE)
+    before = line(snapshot, FREEING, check_mode=True)
+    assert before == (
+        "would stop web (pid 812, user root, web.service) through systemd and with it app.service (back at boot) "
+        "to free 8080/tcp"
+    )
+
+
+def test_what_lasts_can_be_undone():
+    text = line(service(), FREEING._replace(persist=True), after=FREE)
+    assert "through systemd (not back at boot; undo: systemctl enable web.service); " in text
+
+
+CONTAINER = Container(
+    "docker", "5f2c0e0d7a11", "shop-web-1", asked=True, project="shop", service="web",
+    published=(Endpoint("tcp", "0.0.0.0", 8080),),
+)  # fmt: skip
+
+
+def test_a_container_is_named_with_its_project_and_its_relay():
+    snapshot = held("docker-proxy")._replace(containers=(CONTAINER,))
+    assert line(snapshot) == (
+        "port 8080/tcp: held by the docker container shop-web-1 (project shop, service web, docker-proxy, pid 812) "
+        "for 3 h 12 min"
+    )
+    text = line(snapshot, FREEING, after=FREE)
+    assert text.startswith("stopped the docker container shop-web-1 (")
+    assert ") through docker; 8080/tcp free" in text
+
+
+def test_a_container_without_a_socket_is_named_too():
+    snapshot = FREE._replace(containers=(CONTAINER,))
+    assert line(snapshot) == "port 8080/tcp: held by the docker container shop-web-1 (project shop, service web)"
+
+
+def test_a_socket_unit_has_no_age_of_its_own():
+    unit = Unit("web.socket")
+    snapshot = held("systemd", pid=1)._replace(
+        units={unit: UnitFacts(unit, listens=(Endpoint("tcp", "0.0.0.0", 8080),))}
+    )
+    assert line(snapshot) == "port 8080/tcp: held by web.socket (held by systemd, pid 1)"
+
+
+def test_settings_are_named():
+    unit = Unit("systemd-resolved.service")
+    known = held("systemd-resolve", unit=unit)
+    row = known.sockets[0]._replace(address="127.0.0.53", port=53)
+    snapshot = known._replace(
+        sockets=(row,), units={unit: UnitFacts(unit, main_pid=812)}, resolver=Resolver(("192.0.2.53",), "stub", ())
+    )
+    text = line(snapshot, FREEING, wishes=(Wish(53, "tcp"),), after=Snapshot(bindable={Wish(53, "tcp").key: True}))
+    assert text.startswith(
+        "turned off DNSStubListener and DNSStubListenerExtra in systemd-resolve (pid 812, user root, "
+    )
+    assert "undo: " not in text
+
+
+def test_a_supervised_program_is_stopped_through_its_supervisor():
+    program = Supervised("pm2", 50, "shop", 812, ("pm2", "stop", "0"))
+    text = line(held("node")._replace(supervised={812: program}), FREEING, after=FREE)
+    assert text.startswith("stopped node (pid 812, user root, pm2's shop) through pm2; ")

@@ -11,13 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import yaml
+from ansible_collections.harbormaster.ports.tests.vectors.vectors import bad_input
 
-VECTORS = Path(__file__).resolve().parents[2] / "vectors"
-BAD_INPUT = yaml.safe_load((VECTORS / "bad_input.yml").read_text(encoding="utf-8"))
+BAD_INPUT = bad_input("linux")
 MODULE = "ansible_collections.harbormaster.ports.plugins.modules.port_owner"
 DEADLINE = 60
 

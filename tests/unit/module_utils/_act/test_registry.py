@@ -77,7 +77,7 @@ def carry_out(steps, eyes=None, drain=0.0):
 
 
 def test_every_actuator_that_a_step_may_name_is_there():
-    assert set(registry.ACTUATORS) == {"signal", "destroy"}
+    assert set(registry.ACTUATORS) == {"signal", "destroy", "systemd", "resolver", "container", "supervisor"}
 
 
 def test_steps_of_one_kind_that_follow_each_other_go_together(calls):

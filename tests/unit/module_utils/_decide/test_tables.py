@@ -8,7 +8,14 @@ from __future__ import annotations
 import signal
 
 import pytest
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, matching, rules, steps, tables
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import (
+    holders,
+    managers,
+    matching,
+    rules,
+    steps,
+    tables,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Policy,
@@ -28,6 +35,10 @@ def alone(process):
     return Snapshot((row,), {11: (process.pid,)}, {process.pid: process})
 
 
+def kind_of(process):
+    return managers.of(Snapshot(processes={process.pid: process}), (process.pid,)).kind
+
+
 def plan_for(process, **policy):
     return decide(alone(process), [Wish(8080, "tcp")], Policy(state="free", **policy))
 
@@ -36,13 +47,18 @@ def plan_for(process, **policy):
     "name",
     [
         "systemd", "systemd-journald", "systemd-logind", "systemd-udevd", "systemd-networkd", "systemd-timesyncd",
-        "dbus-daemon", "dbus-broker", "sshd", "dropbear", "dockerd", "containerd", "crio", "kubelet", "NetworkManager",
-        "podman",
+        "dbus-daemon", "dbus-broker", "sshd", "dropbear", "NetworkManager",
     ],
 )  # fmt: skip
 def test_vital_programs_are_protected_by_their_kernel_name(name):
     plan = plan_for(Process(100, name[:COMM_SIZE]))
     assert plan.ports[0].refusal.code == "protected_process"
+
+
+@pytest.mark.parametrize("name", ["dockerd", "containerd", "crio", "kubelet", "podman"])
+def test_engines_are_never_stopped_for_a_port(name):
+    plan = plan_for(Process(100, name))
+    assert plan.ports[0].refusal.code == "engine"
 
 
 @pytest.mark.parametrize("name", tables.PROTECTED)
@@ -78,22 +94,22 @@ def test_polite_signals_are_signals_and_replace_term_only(name, polite):
 @pytest.mark.parametrize("unit", [unit for unit in tables.LAUNCHERS if unit.endswith(".service")])
 def test_what_a_launcher_started_is_a_process(unit):
     name = unit.replace("@*", "@1").replace("*", "-x")
-    assert holders.managed(Process(100, "node", unit=Unit(name))) == "process"
+    assert kind_of(Process(100, "node", unit=Unit(name))) == "process"
 
 
 @pytest.mark.parametrize("unit", ["nginx.service", "sshd-exporter.service", "cronjob.service", "my-receptor.service"])
 def test_other_units_manage(unit):
-    assert holders.managed(Process(100, "node", unit=Unit(unit))) == "service"
+    assert kind_of(Process(100, "node", unit=Unit(unit))) == "service"
 
 
 @pytest.mark.parametrize("unit", ["session-3.scope", "user.slice", "ssh.socket", "x.timer", "init.scope"])
 def test_only_services_manage(unit):
-    assert holders.managed(Process(100, "node", unit=Unit(unit))) == "process"
+    assert kind_of(Process(100, "node", unit=Unit(unit))) == "process"
 
 
 @pytest.mark.parametrize("name", tables.ENGINE_RELAYS)
 def test_relays_stand_for_containers(name):
-    assert holders.managed(Process(100, name)) == "container"
+    assert kind_of(Process(100, name)) == "container"
 
 
 @pytest.mark.parametrize(("name", "command"), tables.SUPERVISORS)
@@ -133,5 +149,5 @@ def test_entries_are_unique_and_match_something(table):
 
 def test_every_kind_of_holder_has_its_rules():
     assert set(rules._RULES) == {
-        "process", "service", "container", "systemd_socket", "connection", "leftover", "kernel", "unknown",
+        "process", "service", "container", "systemd_socket", "resolver", "connection", "leftover", "kernel", "unknown",
     }  # fmt: skip

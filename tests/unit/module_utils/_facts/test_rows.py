@@ -21,6 +21,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     UNCONN,
     Blind,
     Container,
+    Endpoint,
     Process,
     Snapshot,
     Socket,
@@ -263,3 +264,23 @@ def test_it_is_json():
 def test_the_line_for_people(blind, owners, view, said):
     found = snapshot(listener(), blind=blind, owners=owners)
     assert rows.message(found, rows.facts(found, view)) == said
+
+
+def test_containers_are_named_by_their_engine():
+    """One that holds the socket itself, by its id; behind a relay, by what it publishes at this very address."""
+    inside = Container("docker", "aa" * 32)
+    told = (
+        Container("docker", "aa" * 32, "edge", asked=True),
+        Container("docker", "bb" * 32, "web", asked=True, published=(Endpoint("tcp", "0.0.0.0", 8080),)),
+    )
+    listening = (
+        Socket("tcp", "ipv4", "0.0.0.0", 80, "LISTEN", inode=1),
+        Socket("tcp", "ipv4", "0.0.0.0", 8080, "LISTEN", inode=2),
+        Socket("tcp", "ipv4", "127.0.0.1", 8080, "LISTEN", inode=3),
+    )
+    processes = {10: Process(10, "nginx", container=inside), 20: Process(20, "docker-proxy"), 30: Process(30, "other")}
+    seen = Snapshot(listening, {1: (10,), 2: (20,), 3: (30,)}, processes, containers=told)
+    names = [(row["container"] or {}).get("name") for row in tcp(seen)]
+    assert names == ["edge", "web", None]
+    silent = [row["container"] for row in tcp(seen._replace(containers=()))]
+    assert silent == [{"engine": "docker", "id": "aa" * 32, "name": None}, None, None]

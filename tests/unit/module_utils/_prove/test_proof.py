@@ -189,7 +189,7 @@ def test_a_connection_after_a_stop_is_waited_for_within_timeout_only(timeout):
 
 def test_what_passes_is_not_waited_for_beside_what_does_not():
     wish, busy = connected()
-    other = held(200, "kubelet")
+    other = held(200, "dbus-daemon")
     mixed = busy._replace(
         sockets=busy.sockets + tuple(row._replace(port=40000) for row in other.sockets),
         owners={**busy.owners, **other.owners},
@@ -269,11 +269,11 @@ def test_who_never_went_is_not_called_respawned():
 
 def test_a_protected_taker_is_called_by_what_happened():
     """Something was stopped, and the port was taken: that is the news, whoever it was."""
-    answer, _eyes = prove(held(200, "kubelet"))
+    answer, _eyes = prove(held(200, "dbus-daemon"))
     assert answer.failure.code == "respawned"
 
 
-@pytest.mark.parametrize(("name", "code"), [("node", "still_held"), ("kubelet", "protected_process")])
+@pytest.mark.parametrize(("name", "code"), [("node", "still_held"), ("dbus-daemon", "protected_process")])
 def test_who_shares_the_socket_did_not_take_it_again(name, code):
     """The very same socket, in a process that the stop did not mean: the port was never free."""
     sharing = DONE._replace(step=STEP._replace(sockets=held(100).sockets))
@@ -283,6 +283,14 @@ def test_who_shares_the_socket_did_not_take_it_again(name, code):
     assert "taken again" not in answer.failure.reason
     # another socket is another story
     assert prove(held(200, name, inode=99), outcomes=[sharing])[0].failure.code == "respawned"
+
+
+def test_what_its_manager_left_running_is_told_as_such():
+    step = STEP._replace(actuator="systemd", action="stop_unit", sockets=held(100).sockets)
+    answer, _eyes = prove(held(100), outcomes=[DONE._replace(step=step)])
+    assert answer.failure.code == "still_held"
+    assert "after its manager has stopped what it belongs to" in answer.failure.reason
+    assert "KillMode=" in answer.failure.remedy
 
 
 def test_a_closed_connection_whose_program_had_bound_it_is_told_as_such():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.text import printable, printable_text
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable, printable_text
 
 
 @pytest.mark.parametrize(

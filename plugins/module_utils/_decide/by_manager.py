@@ -1,0 +1,278 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each manager allows: the rules of services, containers, supervisors and the resolver. Private to harbormaster.ports.
+
+Pure. Each rule answers with a Refusal, or with None: the next one is asked, as in `rules`.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import (
+    holders,
+    managers,
+    matching,
+    reasons,
+    resolving,
+    tables,
+    units,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.case import Case, Rule
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    CONTAINER,
+    RESOLVER,
+    SERVICE,
+    SYSTEMD_SOCKET,
+    Container,
+    Holder,
+    Policy,
+    Process,
+    Refusal,
+    Snapshot,
+    UnitFacts,
+)
+
+BY_SIGNAL = "signal"
+BY_SERVICE = "service"
+BY_CONTAINER = "container"
+BY_SUPERVISOR = "supervisor"
+BY_RESOLVER = "resolver"
+
+_WAYS = {SERVICE: BY_SERVICE, SYSTEMD_SOCKET: BY_SERVICE, CONTAINER: BY_CONTAINER, RESOLVER: BY_RESOLVER}
+
+
+def way(policy: Policy, holder: Holder) -> str:
+    """Through whom a holder is stopped: what ``method`` forces, else its real manager."""
+    if policy.method in (BY_SIGNAL, BY_SERVICE, BY_CONTAINER):
+        return policy.method
+    if holder.supervised is not None:
+        return BY_SUPERVISOR
+    return _WAYS.get(holder.kind, BY_SIGNAL)
+
+
+def elsewhere(case: Case) -> t.Optional[Refusal]:
+    """Helpers that another program set up, and one process that serves the ports of many."""
+    main = case.main
+    if main is None or case.holder.container is not None:
+        return None
+    for entry in tables.MANAGED_ELSEWHERE:
+        if matching.program(main, (entry.program,)) and _fits(entry, main):
+            return reasons.managed_elsewhere(case.who, entry.by, entry.remedy)
+    if matching.program(main, tables.SUPER_SERVERS):
+        others = sorted(
+            {
+                "%d/%s" % (row.port, row.protocol)
+                for row in case.snapshot.sockets + case.snapshot.other_sockets
+                if main.pid in case.snapshot.owners.get(row.inode, ())
+                and (row.port, row.protocol) != (case.wish.port, case.wish.protocol)
+            }
+        )
+        if others:
+            by = "%s, which serves %s as well" % (main.name, ", ".join(others))
+            return reasons.managed_elsewhere(case.who, by, "take the service out of its configuration and reload it")
+    return None
+
+
+def engine(case: Case) -> t.Optional[Refusal]:
+    """An engine or its relay behind which no container was found: never stopped for a port."""
+    main = case.main
+    if main is None or case.holder.container is not None or main.container is not None:
+        return None
+    entry = matching.program(main, tables.ENGINES)
+    if entry is None:
+        return None
+    why = _unasked(case.snapshot)
+    if entry in case.policy.unprotect and not why and not matching.program(main, tables.ENGINE_RELAYS):
+        return None
+    return reasons.engine(case.who, why, case.wish.port)
+
+
+def _fits(entry: tables.Elsewhere, process: Process) -> bool:
+    facts = (
+        (entry.unit, process.unit.name if process.unit else None),
+        (entry.user, process.user),
+        (entry.command, process.command),
+    )
+    return any(glob and value is not None and matching.glob_any(value, (glob,)) for glob, value in facts)
+
+
+def _unasked(snapshot: Snapshot) -> str:
+    return "; ".join(blind.text for blind in snapshot.blind if blind.code == "container_engine")
+
+
+def _wrong_method(case: Case) -> t.Optional[Refusal]:
+    method, holder = case.policy.method, case.holder
+    if method == BY_SERVICE and holder.kind == RESOLVER:
+        return reasons.would_break_dns(case.who, "it is what resolves them here; method: auto takes its port only")
+    possible = {
+        BY_SERVICE: holder.unit is not None,
+        BY_CONTAINER: holder.container is not None,
+        # A relay's end would leave its container running behind a port that leads nowhere.
+        BY_SIGNAL: bool(holder.pids)
+        and holder.kind != SYSTEMD_SOCKET
+        and min(holder.pids) > 1
+        and not (case.main is not None and managers.is_relay(case.main)),
+    }
+    return None if possible.get(method, True) else reasons.wrong_method(case.who, method)
+
+
+def _signalled(case: Case) -> t.Optional[Refusal]:
+    """A bare signal to what its manager starts again at once."""
+    if case.policy.method != BY_SIGNAL:
+        return None
+    holder = case.holder
+    facts = case.snapshot.units.get(holder.unit) if holder.unit else None
+    if facts is not None and facts.restart not in ("", "no"):
+        return reasons.would_respawn(case.who, facts.unit.name, facts.restart)
+    container = holder.container
+    if container is not None and container.pid in holder.pids and container.restart not in ("", "no"):
+        return reasons.would_respawn(case.who, container.engine, container.restart)
+    return None
+
+
+def _service(case: Case) -> t.Optional[Refusal]:
+    unit = case.holder.unit
+    if unit is None or way(case.policy, case.holder) != BY_SERVICE:
+        return None
+    snapshot, policy = case.snapshot, case.policy
+    chosen = units.group(snapshot, unit)
+    if not chosen:
+        why = "; ".join(blind.text for blind in snapshot.blind if blind.code == "service_manager")
+        manager = "the systemd unit %s, of which its manager does not tell%s" % (
+            unit.name,
+            " (%s)" % why if why else "",
+        )
+        name = case.main.user if case.main is not None and case.main.user else unit.user
+        command = "systemctl stop %s" if unit.user is None else "systemctl --user -M %s@ stop %%s" % name
+        return reasons.unsupported_manager(case.who, manager, "stop it with " + command % unit.name)
+    for facts in chosen:
+        protected = units.protecting(snapshot, facts, policy)
+        if protected is not None:
+            return reasons.protected_process(_and_unit(case.who, facts), *protected)
+        if not facts.manual_stop:
+            return reasons.not_stoppable(facts.unit.name, "its unit says RefuseManualStop=yes")
+    along = units.dependants(snapshot, chosen)
+    for facts in along:
+        protected = units.protecting(snapshot, facts, policy)
+        if protected is not None:
+            return reasons.protected_dependant(case.who, facts.unit.name, protected[0])
+    return _carrying(case, chosen + along) or _other_accounts(case, chosen)
+
+
+def _and_unit(who: str, facts: UnitFacts) -> str:
+    return who if facts.unit.name in who else "%s, which stops with %s," % (facts.unit.name, who)
+
+
+def _carrying(case: Case, stopped: t.Sequence[UnitFacts]) -> t.Optional[Refusal]:
+    """The task itself, or its connection, in a unit that would stop."""
+    for facts in stopped:
+        if facts.unit == case.snapshot.own_unit or case.snapshot.self_pids.intersection(facts.pids) - {1}:
+            return reasons.own_ancestor(facts.unit.name)
+        carrier = next((pid for pid in facts.pids if pid in case.snapshot.carriers), None)
+        if carrier is not None:
+            return reasons.own_connection(facts.unit.name, case.snapshot.carriers[carrier])
+    return None
+
+
+def _other_accounts(case: Case, chosen: t.Sequence[UnitFacts]) -> t.Optional[Refusal]:
+    """``user`` holds for every process that stops with the unit, not only for those that share the socket."""
+    for facts in chosen:
+        for pid in facts.pids:
+            process = case.snapshot.processes.get(pid)
+            if process is not None and not matching.runs_as(process, case.wish.user):
+                who = "%s (pid %d), of the same unit," % (process.name, pid)
+                return reasons.user_mismatch(who, str(process.user), ", ".join(case.wish.user or ()))
+    return None
+
+
+def _container(case: Case) -> t.Optional[Refusal]:
+    container = case.holder.container
+    if container is None or way(case.policy, case.holder) not in (BY_CONTAINER, BY_SERVICE):
+        return None
+    if container.orchestrator:
+        return reasons.orchestrated(case.who, container.orchestrator.capitalize(), _scheduler(container))
+    if way(case.policy, case.holder) == BY_SERVICE:
+        return None
+    if not container.asked:
+        return _unanswered(case, container)
+    if container.pid in case.snapshot.self_pids - {0, 1}:
+        return reasons.own_ancestor(case.who)
+    for pid, why in sorted(case.snapshot.carriers.items()):
+        process = case.snapshot.processes.get(pid)
+        if process is not None and container.pid > 1 and container.pid in (pid, *process.ancestors):
+            return reasons.own_connection(case.who, why)
+    if container.removed_on_stop and case.policy.method != BY_CONTAINER:
+        return reasons.would_delete(case.who)
+    if case.policy.persist and not container.can_persist and container.restart in ("always", "unless-stopped"):
+        why = "its restart policy is %s, and this %s can't change that of a container that exists"
+        remedy = "create it anew with --restart=no"
+        return reasons.cannot_persist(case.who, why % (container.restart, container.engine), remedy)
+    return None
+
+
+def _unanswered(case: Case, container: Container) -> Refusal:
+    """A container that its engine has not told of."""
+    name = container.name or container.id[:12]
+    foreign = dict(tables.FOREIGN_ENGINES).get(container.engine)
+    if foreign is None:
+        why = _unasked(case.snapshot)
+        manager = "%s, which could not be asked%s" % (container.engine, " (%s)" % why if why else "")
+        return reasons.unsupported_manager(case.who, manager, "stop it with %s stop %s" % (container.engine, name))
+    return reasons.unsupported_manager(case.who, container.engine, "stop it with " + foreign.replace("NAME", name))
+
+
+def _scheduler(container: Container) -> str:
+    """The command for the scheduler that runs a container."""
+    name = container.service or container.name or container.id[:12]
+    if container.orchestrator == "swarm":
+        return "scale its service down with docker service scale %s=0, or docker service rm %s" % (name, name)
+    if container.orchestrator == "nomad":
+        return "stop its job with nomad job stop %s" % name
+    if not container.service:
+        return "find its pod with crictl pods or kubectl get pods -A -o wide, and scale down what it belongs to"
+    space = "-n %s " % container.project if container.project else ""
+    return "scale down what the pod belongs to: kubectl %sdescribe pod %s names it" % (space, name)
+
+
+def _resolver(case: Case) -> t.Optional[Refusal]:
+    if way(case.policy, case.holder) != BY_RESOLVER or case.snapshot.resolver is None:
+        return None
+    why = resolving.breaks(case.snapshot.resolver, case.holder.sockets)
+    return reasons.would_break_dns(case.who, why) if why else _service_known(case)
+
+
+def _service_known(case: Case) -> t.Optional[Refusal]:
+    """The resolver is restarted through its service manager, which has to answer."""
+    if case.holder.unit in case.snapshot.units:
+        return None
+    return reasons.unsupported_manager(case.who, "systemd, which could not be asked", "look at systemctl status")
+
+
+def _supervised(case: Case) -> t.Optional[Refusal]:
+    ways = (BY_SUPERVISOR, BY_SIGNAL)
+    if case.policy.method == BY_SIGNAL or case.main is None or way(case.policy, case.holder) not in ways:
+        return None
+    found = case.holder.supervised
+    if found is None:
+        seen = holders.supervisor(case.snapshot, case.main)
+        if seen is None:
+            return None
+        parent, command = seen
+        return reasons.supervised(case.who, "%s (pid %d)" % (parent.name, parent.pid), "stop it with %s" % command)
+    supervisor = "%s (pid %d)" % (found.supervisor, found.pid)
+    if not found.stop:
+        command = tables.SUPERVISOR_COMMANDS.get(found.supervisor, "its own command")
+        command = command.replace("NAME", found.program or "NAME")
+        why = " (%s)" % found.why if found.why else ""
+        return reasons.supervised(case.who, supervisor + why, "stop it with %s" % command)
+    if case.snapshot.self_pids.intersection((found.child, *found.stops)) - {0, 1}:
+        return reasons.own_ancestor(case.who)
+    if case.policy.persist and found.returns_at_boot:
+        why = "%s starts it when it starts itself" % found.supervisor
+        return reasons.cannot_persist(case.who, why, "turn its start off in the configuration of %s" % found.supervisor)
+    return None
+
+
+RULES: t.Tuple[Rule, ...] = (_wrong_method, _signalled, _service, _container, _resolver, _supervised)

@@ -1,0 +1,177 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that a holder's own manager carries out. Private to harbormaster.ports. Pure.
+
+Each builder completes the step that `steps` has begun: what the manager has to be asked for, how long that may take,
+what stops besides, and what a reboot brings back.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import by_manager, resolving, units
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import (
+    RESOLVER_LASTING,
+    RESOLVER_RUNTIME,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    Container,
+    Holder,
+    Policy,
+    Snapshot,
+    Step,
+    UnitFacts,
+    UnitTarget,
+    Wish,
+)
+
+# What an engine needs besides the container's own stop timeout, and that timeout where the engine has not said it.
+ENGINE_MARGIN = 15.0
+ENGINE_TIMEOUT = 10.0
+# A restart of systemd-resolved, or a supervisor's stop, with its own escalation.
+RESOLVER_GRACE = 30.0
+SUPERVISOR_GRACE = 60.0
+
+Builder = t.Callable[[Snapshot, Policy, Wish, Holder, Step], Step]
+
+
+def ending(snapshot: Snapshot, step: Step) -> t.Set[int]:
+    """The pids that end with a step, as far as they are known."""
+    # A relay may serve other containers as well: it does not end with one of them.
+    pids = set() if step.actuator == "container" else {target.pid for target in step.roots + step.members}
+    if step.container is not None:
+        inside = step.container
+        pids.update(
+            pid
+            for pid, process in snapshot.processes.items()
+            if (process.container is not None and process.container.id == inside.id)
+            or (inside.pid > 1 and inside.pid in (pid, *process.ancestors))
+        )
+    if step.supervised is not None:
+        pids.update(step.supervised.stops)
+    if not step.settings:
+        for facts in _stopped(snapshot, step):
+            pids.update(facts.pids)
+    return pids
+
+
+def published(snapshot: Snapshot, step: Step) -> t.Set[t.Tuple[int, str]]:
+    """The ports that a step frees by what it stops, whoever has their sockets: (port, protocol)."""
+    endpoints = list(step.container.published) if step.container is not None else []
+    if not step.settings:
+        endpoints += [endpoint for facts in _stopped(snapshot, step) for endpoint in facts.listens]
+    return {(endpoint.port, endpoint.protocol) for endpoint in endpoints}
+
+
+def _stopped(snapshot: Snapshot, step: Step) -> t.Tuple[UnitFacts, ...]:
+    """The units that end with a step: those that it stops, and what depends on them."""
+    chosen = tuple(snapshot.units[target.unit] for target in step.units if target.unit in snapshot.units)
+    return chosen + units.dependants(snapshot, chosen)
+
+
+def _by_service(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, step: Step) -> Step:
+    del wish
+    chosen = units.group(snapshot, holder.unit) if holder.unit is not None else ()
+    along = units.dependants(snapshot, chosen)
+    disable = units.disabled(chosen) if policy.persist else ()
+    mask = units.masked(chosen) if policy.persist else ()
+    return step._replace(
+        actuator="systemd",
+        action="stop_unit",
+        container=holder.container,
+        units=tuple(UnitTarget(facts.unit, facts.main_pid, facts.invocation) for facts in chosen),
+        also_stops=tuple(facts.unit.name for facts in chosen[1:] + along),
+        returns_at_boot=not policy.persist and units.returns_at_boot(chosen),
+        disable=disable,
+        mask=mask,
+        undo=_enable_again(holder, disable, mask),
+        grace=units.bound(chosen + along) if policy.grace_period is None else policy.grace_period,
+    )
+
+
+def _enable_again(holder: Holder, disabled: t.Sequence[str], masked: t.Sequence[str]) -> str:
+    user = holder.unit.user if holder.unit is not None else None
+    command = "systemctl" if user is None else "systemctl --user -M %d@" % user
+    parts = [
+        "%s %s %s" % (command, verb, " ".join(names))
+        for verb, names in (("unmask", masked), ("enable", disabled))
+        if names
+    ]
+    return " && ".join(parts)
+
+
+def _by_resolver(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, step: Step) -> Step:
+    facts = snapshot.units.get(holder.unit) if holder.unit is not None else None
+    drop_in = RESOLVER_LASTING if policy.persist else RESOLVER_RUNTIME
+    return step._replace(
+        actuator="resolver",
+        action="configure_resolver",
+        units=(UnitTarget(facts.unit, facts.main_pid, facts.invocation),) if facts is not None else (),
+        settings=resolving.settings(holder.sockets, everywhere=wish.address is None),
+        relink=snapshot.resolver is not None and resolving.relinks(snapshot.resolver, holder.sockets),
+        returns_at_boot=not policy.persist,
+        undo="rm %s && systemctl restart systemd-resolved" % drop_in,
+        grace=RESOLVER_GRACE if policy.grace_period is None else policy.grace_period,
+    )
+
+
+def _by_container(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, step: Step) -> Step:
+    del snapshot, wish
+    container = holder.container
+    if container is None:
+        return step
+    own = ENGINE_TIMEOUT if container.stop_timeout is None else container.stop_timeout
+    returns = _returns(container)
+    lasting = policy.persist and returns is not False
+    return step._replace(
+        actuator="container",
+        action="stop_container",
+        container=container,
+        also_stops=container.members,
+        returns_at_boot=False if lasting else returns,
+        persist=lasting,
+        undo="%s update --restart=%s %s" % (_client(container), container.restart, container.name or container.id[:12])
+        if lasting
+        else "",
+        grace=own + ENGINE_MARGIN if policy.grace_period is None else policy.grace_period,
+    )
+
+
+def _client(container: Container) -> str:
+    """The command that asks this very engine: there may be several on one host."""
+    if container.command:
+        return " ".join(container.command)
+    if container.endpoint in ("", "/run/docker.sock", "/var/run/docker.sock"):
+        return container.engine
+    return "%s -H unix://%s" % (container.engine, container.endpoint)
+
+
+def _returns(container: Container) -> t.Optional[bool]:
+    """Whether a container that was stopped by request comes back when its engine, or the host, starts again."""
+    if container.restart not in ("always", "unless-stopped"):
+        return False
+    if container.engine == "podman":
+        # podman has no daemon: that depends on podman-restart.service.
+        return None
+    return container.restart == "always"
+
+
+def _by_supervisor(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, step: Step) -> Step:
+    del snapshot, wish
+    return step._replace(
+        actuator="supervisor",
+        action="stop_program",
+        supervised=holder.supervised,
+        returns_at_boot=holder.supervised.returns_at_boot if holder.supervised is not None else None,
+        grace=SUPERVISOR_GRACE if policy.grace_period is None else policy.grace_period,
+    )
+
+
+BUILDERS: t.Mapping[str, Builder] = {
+    by_manager.BY_SERVICE: _by_service,
+    by_manager.BY_RESOLVER: _by_resolver,
+    by_manager.BY_CONTAINER: _by_container,
+    by_manager.BY_SUPERVISOR: _by_supervisor,
+}

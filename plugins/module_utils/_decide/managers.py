@@ -1,0 +1,196 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What manages the processes behind a socket. Private to harbormaster.ports. Pure.
+
+The order of managers: a unit that runs the container, the container, the service, the supervisor, and without any of
+these the process itself. A unit manages a holder only when its main process shares the socket or is an ancestor of the
+holder, and when it is no launcher (cron, sshd, a supervisor, a CI agent): what these started is not theirs to stop.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import matching, tables
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import collides
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    CONTAINER,
+    PROCESS,
+    RESOLVER,
+    SERVICE,
+    SYSTEMD_SOCKET,
+    Container,
+    Endpoint,
+    Process,
+    Snapshot,
+    Socket,
+    Supervised,
+    Unit,
+    UnitFacts,
+    Wish,
+)
+
+# comm of systemd-resolved, which the kernel cuts.
+_RESOLVED = ("systemd-resolve", "systemd-resolved")
+
+
+class Manager(t.NamedTuple):
+    """What stops a holder: the kind of it, and the one."""
+
+    kind: str
+    unit: t.Optional[Unit] = None
+    container: t.Optional[Container] = None
+    supervised: t.Optional[Supervised] = None
+
+
+def of(snapshot: Snapshot, pids: t.Sequence[int]) -> Manager:
+    """The manager of processes that share a socket.
+
+    :param pids: the root-most one first.
+    """
+    process = snapshot.processes[pids[0]]
+    if process.pid == 1 and process.name != "systemd":
+        return Manager(PROCESS)
+    if is_service_manager(process):
+        return Manager(SYSTEMD_SOCKET)
+    container = _container_of(snapshot, process)
+    if container is not None:
+        unit = _running_unit(snapshot, container)
+        return Manager(SERVICE if unit else CONTAINER, unit, container)
+    if matching.program(process, tables.ENGINE_RELAYS):
+        return Manager(CONTAINER)
+    unit = _managing_unit(snapshot, process, pids)
+    if unit is not None and snapshot.resolver is not None and process.name in _RESOLVED:
+        return Manager(RESOLVER, unit)
+    supervised = next((snapshot.supervised[pid] for pid in pids if pid in snapshot.supervised), None)
+    # A supervisor inside of a unit, or one that watches it from outside (monit), would start it again.
+    return Manager(PROCESS if unit is None else SERVICE, unit, supervised=supervised)
+
+
+def is_service_manager(process: Process) -> bool:
+    """systemd itself: PID 1, or the manager of a user's units."""
+    if process.name != "systemd":
+        return False
+    unit = process.unit
+    return process.pid == 1 or (unit is not None and matching.glob_any(unit.name, ("user@*.service", "init.scope")))
+
+
+def is_relay(process: Process) -> bool:
+    """A process that holds ports for containers."""
+    return matching.program(process, (*tables.ENGINE_RELAYS, "dockerd")) is not None
+
+
+def publishing(snapshot: Snapshot, row: Socket) -> t.Optional[Container]:
+    """The container that a relay's socket stands for."""
+    exact = [c for c in snapshot.containers if any(_same(endpoint, row) for endpoint in c.published)]
+    return min(exact, default=None, key=lambda container: (container.name, container.id))
+
+
+def published(snapshot: Snapshot, wish: Wish) -> t.List[Container]:
+    """The containers that publish the wished port, whether a socket shows it or not."""
+    return sorted(
+        (c for c in snapshot.containers if any(_meets(endpoint, wish) for endpoint in c.published)),
+        key=lambda container: (container.name, container.id),
+    )
+
+
+def publisher(snapshot: Snapshot, container: Container) -> Manager:
+    """What stops a container that is known by what it publishes."""
+    unit = _running_unit(snapshot, container)
+    return Manager(SERVICE if unit else CONTAINER, unit, container)
+
+
+def socket_unit(snapshot: Snapshot, row: Socket, user: t.Optional[int]) -> t.Optional[UnitFacts]:
+    """The running .socket unit that listens where this row is.
+
+    :param user: uid whose service manager has it, None for the system's.
+    """
+    for unit in sorted(snapshot.units, key=lambda unit: unit.name):
+        facts = snapshot.units[unit]
+        if unit.user == user and facts.up and any(_listens(endpoint, row) for endpoint in facts.listens):
+            return facts
+    return None
+
+
+def keeper(snapshot: Snapshot, user: t.Optional[int]) -> t.Optional[UnitFacts]:
+    """The only running service for which this service manager keeps descriptors; None when there are several or none.
+
+    systemd's own daemons don't count: what journald, logind and udevd store are connections and devices, never ports.
+    """
+    found = [
+        facts
+        for facts in snapshot.units.values()
+        if facts.unit.user == user
+        and facts.up
+        and facts.stored
+        and not matching.glob_any(facts.unit.name, tables.PROTECTED_UNITS)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def is_launcher(snapshot: Snapshot, unit: Unit) -> bool:
+    """Whether a unit starts things for others, by its name or by the program that is its main process."""
+    if matching.glob_any(unit.name, tables.LAUNCHERS):
+        return True
+    facts = snapshot.units.get(unit)
+    main = snapshot.processes.get(facts.main_pid) if facts else None
+    programs = tables.LAUNCHER_PROGRAMS + tuple(name for name, _command in tables.SUPERVISORS)
+    return matching.program(main, programs) is not None
+
+
+def _managing_unit(snapshot: Snapshot, process: Process, pids: t.Sequence[int]) -> t.Optional[Unit]:
+    unit = process.unit
+    if unit is None or not unit.name.endswith(".service"):
+        return None
+    facts = snapshot.units.get(unit)
+    if facts is None:
+        # Its manager could not be asked: then the name alone has to do, and nothing is stopped.
+        return None if is_launcher(snapshot, unit) else unit
+    main = facts.main_pid
+    if main in pids:
+        # A launcher's own port (supervisord's, an agent's) is the unit's like any other.
+        return unit
+    if is_launcher(snapshot, unit) or not facts.up:
+        return None
+    # Without a main process (auto-restart, SysV scripts) the control group is all that a unit has.
+    return unit if not main or main in process.ancestors else None
+
+
+def _container_of(snapshot: Snapshot, process: Process) -> t.Optional[Container]:
+    """The container in which a process runs, as its engine knows it where that was asked."""
+    known = process.container
+    if known is None:
+        lineage = {process.pid, *process.ancestors}
+        return next((c for c in snapshot.containers if c.host_network and c.pid > 1 and c.pid in lineage), None)
+    if matching.program(process, ("conmon",)):
+        # podman's monitor has the control group of its container, and may hold the port of another one of its pod.
+        return None
+    told = next((c for c in snapshot.containers if c.id == known.id), known)
+    return told._replace(orchestrator="kubernetes") if known.engine == "kubernetes" else told
+
+
+def _running_unit(snapshot: Snapshot, container: Container) -> t.Optional[Unit]:
+    unit = Unit(container.unit, container.user) if container.unit else None
+    facts = snapshot.units.get(unit) if unit else None
+    return unit if facts is not None and facts.up else None
+
+
+def _same(endpoint: Endpoint, row: Socket) -> bool:
+    """Whether a relay's row is the socket of this published port. A relay may serve both families by one socket."""
+    if (endpoint.protocol, endpoint.port) != (row.protocol, row.port):
+        return False
+    return endpoint.address == row.address or (row.address == "::" and endpoint.address == "0.0.0.0" and not row.v6only)
+
+
+def _meets(endpoint: Endpoint, wish: Wish) -> bool:
+    if (endpoint.protocol, endpoint.port) != (wish.protocol, wish.port):
+        return False
+    family = "ipv6" if ":" in endpoint.address else "ipv4"
+    return collides(Socket(endpoint.protocol, family, endpoint.address, endpoint.port, "", v6only=True), wish.address)
+
+
+def _listens(endpoint: Endpoint, row: Socket) -> bool:
+    if (endpoint.protocol, endpoint.port) != (row.protocol, row.port):
+        return False
+    return endpoint.address == row.address

@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stops together with a systemd unit, and what comes back. Private to harbormaster.ports. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import matching, tables
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Policy, Snapshot, Unit, UnitFacts
+
+# UnitFileState of what starts at boot by itself (systemctl(1), is-enabled).
+_ENABLED = ("enabled", "alias")
+# What systemctl disable has an effect on; a SysV script is "generated".
+_CAN_BE_DISABLED = ("enabled", "enabled-runtime", "generated", "alias", "linked")
+# A bound of our own where a unit may take for ever to stop, and for the longest chain of stops.
+NO_TIMEOUT = 600.0
+LONGEST = 3600.0
+
+
+def group(snapshot: Snapshot, unit: Unit) -> t.Tuple[UnitFacts, ...]:
+    """The unit and everything that would start it again (sockets, paths, timers), and what a socket of these started.
+
+    All of these are stopped in one call; the unit itself comes first.
+    """
+    found: t.Dict[Unit, UnitFacts] = {}
+    todo = [unit]
+    while todo:
+        facts = snapshot.units.get(todo.pop(0))
+        if facts is None or facts.unit in found or not (facts.up or facts.unit == unit):
+            continue
+        found[facts.unit] = facts
+        todo += [Unit(name, unit.user) for name in sorted(facts.triggered_by)]
+        if facts.unit.name.endswith(".socket"):
+            todo += [Unit(name, unit.user) for name in sorted(facts.triggers)]
+    return tuple(found.values())
+
+
+def dependants(snapshot: Snapshot, stopped: t.Iterable[UnitFacts]) -> t.Tuple[UnitFacts, ...]:
+    """Running units that systemd stops along with these, by name: whatever requires them, is bound to or a part of them."""
+    chosen = {facts.unit for facts in stopped}
+    found: t.Dict[Unit, UnitFacts] = {}
+    todo = sorted(chosen)
+    while todo:
+        facts = snapshot.units.get(todo.pop())
+        for name in facts.stopped_with if facts else ():
+            other = snapshot.units.get(Unit(name, facts.unit.user if facts else None))
+            if other is not None and other.up and other.unit not in chosen and other.unit not in found:
+                found[other.unit] = other
+                todo.append(other.unit)
+    return tuple(sorted(found.values(), key=lambda facts: facts.unit.name))
+
+
+def returns_at_boot(stopped: t.Iterable[UnitFacts]) -> bool:
+    """Whether one of these starts at boot again: by itself, or because another unit wants it."""
+    return any(_starts(facts) for facts in stopped)
+
+
+def disabled(stopped: t.Iterable[UnitFacts]) -> t.Tuple[str, ...]:
+    """The ones that ``systemctl disable`` keeps from starting at boot."""
+    return tuple(facts.unit.name for facts in stopped if facts.file_state in _CAN_BE_DISABLED)
+
+
+def masked(stopped: t.Iterable[UnitFacts]) -> t.Tuple[str, ...]:
+    """The ones that other units pull in at boot and that can only be masked."""
+    return tuple(facts.unit.name for facts in stopped if facts.file_state in ("static", "indirect") and facts.wanted_by)
+
+
+def bound(stopped: t.Iterable[UnitFacts]) -> float:
+    """Seconds after which stopping these has failed: ExecStop=, TERM and KILL may take a stop timeout each."""
+    seconds = [NO_TIMEOUT if facts.stop_timeout is None else facts.stop_timeout for facts in stopped]
+    return min(10.0 + 3.0 * sum(seconds), LONGEST)
+
+
+def protecting(snapshot: Snapshot, facts: UnitFacts, policy: Policy) -> t.Optional[t.Tuple[str, bool]]:
+    """The name by which a unit is protected, and whether it was the task that named it; None when it is not.
+
+    A unit is protected by its own name, and by a unit that it triggers or that triggers it.
+    """
+    kin = [facts.unit.name, *facts.triggered_by, *facts.triggers]
+    for name in kin:
+        names = matching.unit_names(name)
+        for pattern in policy.protect:
+            if pattern != matching.ANYBODY and any(matching.glob_any(one, (pattern,)) for one in names):
+                return pattern, True
+    for name in kin:
+        entry = next((entry for entry in tables.PROTECTED_UNITS if matching.glob_any(name, (entry,))), None)
+        if entry is not None and not (matching.unit_names(name) | {entry}).intersection(policy.unprotect):
+            return entry, False
+    return None
+
+
+def _starts(facts: UnitFacts) -> bool:
+    if facts.file_state in _ENABLED:
+        return True
+    return facts.file_state not in ("masked", "masked-runtime", "transient", "enabled-runtime") and bool(
+        facts.wanted_by
+    )

@@ -1,0 +1,208 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The nouns of processes and what manages them. Private to harbormaster.ports: not an interface for other collections.
+
+A part of `_model`, with the same rules: values that don't change, text already made printable.
+"""
+
+# No annotations from __future__ here, as in `_model`.
+import typing as t
+
+
+class Endpoint(t.NamedTuple):
+    """A port of one protocol at one address, ``0.0.0.0`` or ``::`` for all addresses of a family."""
+
+    protocol: str
+    address: str
+    port: int
+
+
+class Container(t.NamedTuple):
+    """A container as its engine knows it; only ``engine`` and ``id`` when nobody but the cgroup path told of it.
+
+    :param engine: ``docker``, ``podman``, ``kubernetes``, ``containerd``, ``cri-o``, ``lxc``, ``systemd-nspawn``, ``libvirt``.
+    :param id: 64 hexadecimal digits; for a swarm service that has no container here, the service's id.
+    :param asked: its engine has told what follows; False when only a cgroup path is known.
+    :param user: uid of the account whose rootless engine runs it, None for the system's engine.
+    :param endpoint: path of the Engine API's socket (docker); empty where the engine's command is used (podman).
+    :param pid: its first process as the host sees it, 0 when it is not running.
+    :param started: when it was started, in the engine's words: with the id it tells this run from a later one.
+    :param published: ports of the host that lead into it.
+    :param host_network: it has no network of its own: its processes' sockets are the host's.
+    :param restart: restart policy: ``no``, ``always``, ``unless-stopped``, ``on-failure``.
+    :param removed_on_stop: the engine deletes it and its anonymous volumes when it stops (``--rm``).
+    :param stop_timeout: seconds that the engine gives it to end before it is killed; None when the engine has not said.
+    :param project: compose project, Kubernetes namespace, or name of the podman pod.
+    :param service: compose service, swarm service, or name of the Kubernetes pod.
+    :param orchestrator: ``swarm``, ``kubernetes`` or ``nomad`` when one of these runs it, else empty.
+    :param unit: systemd unit that runs it (quadlet, ``podman generate systemd``), empty when there is none.
+    :param pod: id of the podman pod that it belongs to: the pod's ports go when the pod is stopped.
+    :param members: names of the other containers of that pod: they are stopped along with it.
+    :param can_persist: the engine can change the restart policy of a container that exists.
+    :param command: podman: the engine's command, with the options that its account runs it with.
+    :param environment: variables that this command needs, as (name, value).
+    """
+
+    engine: str
+    id: str
+    name: str = ""
+    asked: bool = False
+    user: t.Optional[int] = None
+    endpoint: str = ""
+    pid: int = 0
+    started: str = ""
+    published: t.Tuple[Endpoint, ...] = ()
+    host_network: bool = False
+    restart: str = "no"
+    removed_on_stop: bool = False
+    stop_timeout: t.Optional[float] = None
+    project: str = ""
+    service: str = ""
+    orchestrator: str = ""
+    unit: str = ""
+    pod: str = ""
+    members: t.Tuple[str, ...] = ()
+    can_persist: bool = True
+    command: t.Tuple[str, ...] = ()
+    environment: t.Tuple[t.Tuple[str, str], ...] = ()
+
+
+class Unit(t.NamedTuple):
+    """A systemd unit. ``user`` is the uid whose user manager runs it, None for the system manager."""
+
+    name: str
+    user: t.Optional[int] = None
+
+
+class UnitFacts(t.NamedTuple):
+    """What its service manager says of one unit; the words are those of systemctl(1) and systemd.unit(5).
+
+    :param active: ActiveState: ``active``, ``activating``, ``reloading``, ``deactivating``, ``inactive``, ``failed``.
+    :param sub: SubState, such as ``running`` or ``auto-restart``.
+    :param main_pid: MainPID, 0 when it has none.
+    :param invocation: InvocationID: another one after each start.
+    :param restart: Restart=.
+    :param stop_timeout: TimeoutStopUSec in seconds, None for infinity.
+    :param file_state: UnitFileState: ``enabled``, ``disabled``, ``static``, ``generated``, ``transient`` ...
+    :param wanted_by: units that pull it in when they start (WantedBy, RequiredBy, UpheldBy).
+    :param triggered_by: sockets, paths and timers that start it.
+    :param triggers: what a socket, path or timer starts; the running instances of a socket with Accept=yes.
+    :param stopped_with: units that systemd stops along with it (RequiredBy, BoundBy, ConsistsOf, PropagatesStopTo).
+    :param listens: where a socket unit listens, TCP and UDP only.
+    :param stored: how many descriptors the manager keeps for it (NFileDescriptorStore).
+    :param manual_stop: False when it refuses to be stopped by request (RefuseManualStop).
+    :param pids: the processes in its control group.
+    """
+
+    unit: Unit
+    active: str = "active"
+    sub: str = ""
+    main_pid: int = 0
+    invocation: str = ""
+    restart: str = "no"
+    stop_timeout: t.Optional[float] = 90.0
+    file_state: str = ""
+    wanted_by: t.Tuple[str, ...] = ()
+    triggered_by: t.Tuple[str, ...] = ()
+    triggers: t.Tuple[str, ...] = ()
+    stopped_with: t.Tuple[str, ...] = ()
+    listens: t.Tuple[Endpoint, ...] = ()
+    stored: int = 0
+    manual_stop: bool = True
+    pids: t.Tuple[int, ...] = ()
+
+    @property
+    def up(self) -> bool:
+        """Whether it runs, or is on its way up or down."""
+        return self.active not in ("", "inactive", "failed")
+
+
+class Resolver(t.NamedTuple):
+    """How this host resolves names, as far as freeing the port of systemd-resolved's stub touches it.
+
+    :param upstreams: name servers that systemd-resolved has learnt or was told, without its own stub addresses.
+    :param resolv_conf: what /etc/resolv.conf is: ``stub`` (a link to the stub file), ``uplink`` (a link to the one with the
+        real servers), ``static`` (systemd's own static file), ``foreign`` (a file or link of somebody else), ``missing``.
+    :param servers: the name servers that /etc/resolv.conf lists.
+    """
+
+    upstreams: t.Tuple[str, ...] = ()
+    resolv_conf: str = "stub"
+    servers: t.Tuple[str, ...] = ()
+
+
+class Supervised(t.NamedTuple):
+    """A process that a supervisor starts again when it ends.
+
+    :param supervisor: program: ``supervisord``, ``runit``, ``s6``, ``pm2``, ``monit``, ``circus``, ``daemontools`` ...
+    :param pid: the supervisor's process.
+    :param program: the name under which the supervisor knows it, empty when that is not known.
+    :param child: the process that the supervisor itself started: the holder or an ancestor of it; 0 when not known.
+    :param stop: the command that stops it, ready to be run; empty when the supervisor does not answer.
+    :param start: the command that starts it again.
+    :param user: uid that the commands have to be run as, None for our own.
+    :param environment: variables that the commands need, as (name, value).
+    :param why: why it can't be asked, as a clause; empty when it answers.
+    :param returns_at_boot: whether it starts the program with itself; None when that is not known.
+    :param stops: all pids that the command stops, as far as the supervisor says so.
+    """
+
+    supervisor: str
+    pid: int
+    program: str = ""
+    child: int = 0
+    stop: t.Tuple[str, ...] = ()
+    start: t.Tuple[str, ...] = ()
+    user: t.Optional[int] = None
+    environment: t.Tuple[t.Tuple[str, str], ...] = ()
+    why: str = ""
+    returns_at_boot: t.Optional[bool] = None
+    stops: t.Tuple[int, ...] = ()
+
+
+class Process(t.NamedTuple):
+    """One process, with what identifies it for good: pid and start time together.
+
+    :param name: the kernel's comm (15 bytes at most), printable.
+    :param exe: path of the executable, None when it can't be read; ends in `` (deleted)`` when it was replaced.
+    :param command: masked command line, None when it can't be read or there is none.
+    :param started: seconds since the epoch.
+    :param start_ticks: field 22 of /proc/pid/stat (proc_pid_stat(5)), clock ticks since boot.
+    :param state: one letter of proc_pid_stat(5): R, S, D, Z, T, t, X, I.
+    :param ancestors: pids from the parent up to the root, nearest first.
+    :param whole_name: the name in full where the kernel's 15 bytes have cut it; None when they haven't, or when it is
+        not to be had.
+    """
+
+    pid: int
+    name: str
+    parent_pid: int = 0
+    exe: t.Optional[str] = None
+    command: t.Optional[str] = None
+    uid: t.Optional[int] = None
+    user: t.Optional[str] = None
+    started: t.Optional[float] = None
+    start_ticks: int = 0
+    state: str = "S"
+    ancestors: t.Tuple[int, ...] = ()
+    unit: t.Optional[Unit] = None
+    container: t.Optional[Container] = None
+    whole_name: t.Optional[str] = None
+
+
+class UnitTarget(t.NamedTuple):
+    """One unit that a step may stop: the identity that is checked again before.
+
+    :param invocation: as the manager said; empty when it has said none.
+    """
+
+    unit: Unit
+    main_pid: int = 0
+    invocation: str = ""
+
+
+# The drop-ins that take a port from systemd-resolved: until the next boot, and for good. Their names sort behind those that
+# people choose, as the last one wins, wherever it is; they differ, as a file in /etc hides one of its name in /run.
+RESOLVER_RUNTIME = "/run/systemd/resolved.conf.d/zz-harbormaster-ports.conf"
+RESOLVER_LASTING = "/etc/systemd/resolved.conf.d/zz-harbormaster-ports-lasting.conf"

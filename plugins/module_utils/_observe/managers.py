@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What manages the processes that were found. Private to harbormaster.ports: not an interface for other collections.
+
+Engines first, as a unit may run a container; then the service managers, once each for all units of concern; then the
+supervisors. Each source is loaded and asked only where something points to it.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    Blind,
+    Container,
+    Process,
+    Snapshot,
+    Supervised,
+    Unit,
+    UnitFacts,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import engines
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import IDLE, Wanted
+
+# What a booted systemd leaves there (sd_booted(3)).
+_BOOTED = "/run/systemd/system"
+
+
+def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool) -> Snapshot:
+    """The snapshot, with the managers of its processes, and the containers that publish a wanted port without a socket.
+
+    :param stopping: also what only matters to who wants to stop them.
+    """
+    holders = {pid for pids in snapshot.owners.values() for pid in pids}
+    containers, blind = engines.containers(wanted, snapshot.processes, holders)
+    if not holders and not containers and not snapshot.sockets:
+        return snapshot._replace(blind=snapshot.blind + blind)
+    units: t.Mapping[Unit, UnitFacts] = {}
+    if os.path.isdir(_BOOTED):
+        units, unasked = _units(snapshot, containers)
+        blind += unasked
+    snapshot = snapshot._replace(
+        containers=containers, units=units, blind=snapshot.blind + blind, own_unit=_own_unit() if units else None
+    )
+    if any(snapshot.processes[pid].name.startswith("systemd-resolve") for pid in holders if pid in snapshot.processes):
+        from ansible_collections.harbormaster.ports.plugins.module_utils._observe import resolver
+
+        snapshot = snapshot._replace(resolver=resolver.resolver())
+    return snapshot._replace(supervised=_supervised(snapshot, holders, stopping))
+
+
+def _units(
+    snapshot: Snapshot, containers: t.Sequence[Container]
+) -> t.Tuple[t.Mapping[Unit, UnitFacts], t.Tuple[Blind, ...]]:
+    """What the service managers say of the holders' units, and of their sockets where one of them holds a row."""
+    wanted = {Unit(container.unit, container.user) for container in containers if container.unit}
+    sockets_of: t.Set[t.Optional[int]] = set()
+    for row in snapshot.sockets:
+        pids = snapshot.owners.get(row.inode, ())
+        if row.state in IDLE and not pids:
+            # PID 1's descriptors are often closed to a look.
+            sockets_of.add(None)
+        for pid in pids:
+            process = snapshot.processes.get(pid)
+            if process is None:
+                continue
+            if _is_service_manager(process):
+                sockets_of.add(None if pid == 1 else process.uid)
+            elif process.unit is not None and process.unit.name.endswith(".service"):
+                wanted.add(process.unit)
+    if not wanted and not sockets_of:
+        return {}, ()
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import systemd
+
+    return systemd.facts(wanted, sockets_of, snapshot.sockets)
+
+
+def _is_service_manager(process: Process) -> bool:
+    return process.name == "systemd" and (
+        process.pid == 1 or (process.unit is not None and process.unit.name.startswith(("user@", "init.scope")))
+    )
+
+
+def _supervised(snapshot: Snapshot, holders: t.AbstractSet[int], stopping: bool) -> t.Mapping[int, Supervised]:
+    # Every holder has ancestors; which of them are supervisors is cheap to see, asking them is not.
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import supervisors
+
+    return supervisors.supervised(snapshot.processes, holders, stopping)
+
+
+def _own_unit() -> t.Optional[Unit]:
+    """The unit in which this process runs."""
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import processes
+
+    own = processes.describe([os.getpid()], commands=False).get(os.getpid())
+    return own.unit if own is not None else None

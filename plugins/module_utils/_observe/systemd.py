@@ -1,0 +1,287 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What systemd says of units. Private to harbormaster.ports: not an interface for other collections.
+
+Names come from control groups, which cost nothing; what a manager knows about them is asked with one `systemctl show` a
+manager for all of them, and one more for each ring of units around these (what triggers them, what stops with them).
+The properties and their words are those of systemctl(1), org.freedesktop.systemd1(5), systemd.unit(5) and
+systemd.socket(5); a property that a version does not know is simply not there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    TCP,
+    UDP,
+    Blind,
+    Endpoint,
+    Socket,
+    Unit,
+    UnitFacts,
+)
+
+# Seconds for each question.
+PATIENCE = 5.0
+# Units of units of units: more rings than any sane chain of dependencies has.
+_MOST_RINGS = 6
+_LONGEST_LINE = 1000  # names on one command line
+_CGROUP_ROOTS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+
+_PROPERTIES = (
+    "Id,Names,LoadState,ActiveState,SubState,MainPID,InvocationID,Restart,TimeoutStopUSec,UnitFileState,WantedBy,"
+    "RequiredBy,UpheldBy,TriggeredBy,Triggers,BoundBy,ConsistsOf,PropagatesStopTo,Listen,Accept,NFileDescriptorStore,"
+    "RefuseManualStop,ControlGroup"
+)
+# "[::]:8080 (Stream)", "127.0.0.1:53 (Datagram)"
+_LISTEN = re.compile(
+    r"(?<!\S)(?:\[(?P<six>[0-9a-fA-F:.]+)(?:%[^\]]*)?\]|(?P<four>[0-9]+(?:\.[0-9]+){3})):(?P<port>\d+) \((?P<kind>\w+)\)"
+)
+_NAME = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\S+')
+_ESCAPED = re.compile(r"\\(.)")
+_SPAN = re.compile(r"([0-9.]+)\s*(us|ms|s|min|h|d|w|month|y)\b")
+_SECONDS = {
+    "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "month": 2629800.0,
+    "y": 31557600.0,
+}  # fmt: skip
+
+Properties = t.Dict[str, t.List[str]]
+
+
+def facts(
+    units: t.Iterable[Unit], sockets_of: t.Iterable[t.Optional[int]], rows: t.Sequence[Socket] = ()
+) -> t.Tuple[t.Dict[Unit, UnitFacts], t.Tuple[Blind, ...]]:
+    """These units, and all that is tied to them by triggers and by being stopped together.
+
+    :param units: what processes belong to, by their control groups.
+    :param sockets_of: service managers (a user's uid, None for the system's) that hold sockets themselves: of these, the
+        .socket units on the ports of ``rows`` are told too, and the services whose descriptors they keep.
+    :param rows: the rows on the asked ports.
+    :returns: what the managers told, and which of them could not be asked. A unit that its manager does not know is missing.
+    """
+    names: t.Dict[t.Optional[int], t.Set[str]] = {user: set() for user in sockets_of}
+    holding = set(names)
+    for unit in units:
+        names.setdefault(unit.user, set()).add(unit.name)
+    found: t.Dict[Unit, UnitFacts] = {}
+    blind: t.List[Blind] = []
+    ports = {(row.protocol, row.port) for row in rows}
+    for user in sorted(names, key=lambda user: -1 if user is None else user):
+        try:
+            found.update(_of_manager(user, names[user], user in holding, ports))
+        except _Unanswered as error:
+            blind.append(_unasked(user, str(error)))
+    return found, tuple(blind)
+
+
+def parse_show(text: str) -> t.List[Properties]:
+    """Understand ``systemctl show``: a block of name=value lines for each unit, an empty line between blocks."""
+    blocks: t.List[Properties] = []
+    for block in re.split(r"\n\s*\n", text):
+        properties: Properties = {}
+        for line in block.splitlines():
+            name, equals, value = line.partition("=")
+            if equals:
+                properties.setdefault(name.strip(), []).append(value)
+        if properties.get("Id", [""])[0]:
+            blocks.append(properties)
+    return blocks
+
+
+def parse_names(text: str) -> t.Tuple[str, ...]:
+    """Understand a list of units: a name with a backslash stands in quotes, and each backslash in it is a double one."""
+    return tuple(
+        _ESCAPED.sub(r"\1", match.group("quoted")) if match.group("quoted") is not None else match.group()
+        for match in _NAME.finditer(text)
+    )
+
+
+def parse_timespan(text: str) -> t.Optional[float]:
+    """Understand systemd.time(7)'s spans as systemctl prints them: ``1min 30s``; None for ``infinity`` and nonsense."""
+    parts = _SPAN.findall(text)
+    if not parts:
+        return 0.0 if text.strip() == "0" else None
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def parse_listen(values: t.Iterable[str]) -> t.Tuple[Endpoint, ...]:
+    """Where a .socket unit listens, TCP and UDP only: files, netlink, vsock and the like are left out."""
+    endpoints = []
+    for value in values:
+        for match in _LISTEN.finditer(value):
+            protocol = {"Stream": TCP, "Datagram": UDP}.get(match.group("kind"))
+            if protocol:
+                endpoints.append(
+                    Endpoint(protocol, match.group("six") or match.group("four"), int(match.group("port")))
+                )
+    return tuple(endpoints)
+
+
+def facts_of(properties: Properties, user: t.Optional[int]) -> UnitFacts:
+    """One block of ``systemctl show`` as facts; without the pids, which are read elsewhere."""
+
+    def text(name: str) -> str:
+        return properties.get(name, [""])[0].strip()
+
+    def words(*names: str) -> t.Tuple[str, ...]:
+        # systemd keeps no order
+        return tuple(
+            sorted({word for name in names for value in properties.get(name, ()) for word in parse_names(value)})
+        )
+
+    def number(name: str) -> int:
+        return int(text(name)) if text(name).isdigit() else 0
+
+    return UnitFacts(
+        unit=Unit(text("Id"), user),
+        active=text("ActiveState"),
+        sub=text("SubState"),
+        main_pid=number("MainPID"),
+        invocation=text("InvocationID"),
+        restart=text("Restart") or "no",
+        # units without the property, such as timers, stop at once
+        stop_timeout=parse_timespan(text("TimeoutStopUSec")) if text("TimeoutStopUSec") else 0.0,
+        file_state=text("UnitFileState"),
+        wanted_by=words("WantedBy", "RequiredBy", "UpheldBy"),
+        triggered_by=words("TriggeredBy"),
+        triggers=words("Triggers"),
+        stopped_with=words("RequiredBy", "BoundBy", "ConsistsOf", "PropagatesStopTo"),
+        listens=parse_listen(properties.get("Listen", ())),
+        stored=number("NFileDescriptorStore"),
+        manual_stop=text("RefuseManualStop") != "yes",
+    )
+
+
+def show(user: t.Optional[int], names: t.Sequence[str]) -> t.List[Properties]:
+    """What one service manager says of units and globs of units.
+
+    :raises _Unanswered: it did not answer; the words are a clause.
+    """
+    argv = ["systemctl", *(["--user"] if user is not None else []), "--no-pager", "show", "-p", _PROPERTIES, "--"]
+    if user is not None and os.geteuid() not in (0, user):
+        raise _Unanswered("only that user and root may ask it")
+    found: t.List[Properties] = []
+    for start in range(0, len(names), _LONGEST_LINE):
+        answer = command.run([*argv, *names[start : start + _LONGEST_LINE]], PATIENCE, uid=user)
+        blocks = parse_show(answer.stdout)
+        if not blocks and answer.problem:
+            raise _Unanswered(answer.problem)
+        found += blocks
+    return found
+
+
+class _Unanswered(Exception):
+    """A service manager did not answer. The words are a clause."""
+
+
+class _Manager:
+    """One service manager, and what it has said so far."""
+
+    def __init__(self, user: t.Optional[int]) -> None:
+        self.user = user
+        self.known: t.Dict[str, Properties] = {}
+        self._missing: t.Set[str] = set()
+
+    def ask(self, names: t.Iterable[str]) -> None:
+        """Have all of these told, asking only for what was not told yet. Globs mean units that are loaded."""
+        wanted = sorted(set(names).difference(self.known, self._missing))
+        if not wanted:
+            return
+        for properties in show(self.user, wanted):
+            if properties.get("LoadState", [""])[0] != "not-found":
+                self.known[properties["Id"][0]] = properties
+                for alias in parse_names(" ".join(properties.get("Names", ()))):
+                    self.known.setdefault(alias, properties)
+        self._missing.update(name for name in wanted if name not in self.known)
+
+    def told(self, name: str) -> t.Optional[UnitFacts]:
+        properties = self.known.get(name)
+        return facts_of(properties, self.user) if properties is not None else None
+
+
+def _of_manager(
+    user: t.Optional[int], names: t.Set[str], holding: bool, ports: t.AbstractSet[t.Tuple[str, int]]
+) -> t.Dict[Unit, UnitFacts]:
+    manager = _Manager(user)
+    manager.ask(sorted(names) + (["*.socket", "*.service"] if holding else []))
+    chosen = {told.unit.name: told for told in map(manager.told, names) if told is not None}
+    if holding:
+        for name in list(manager.known):
+            told = manager.told(name)
+            if told is not None and (told.stored or any((one.protocol, one.port) in ports for one in told.listens)):
+                chosen[told.unit.name] = told
+    ring = set(chosen)
+    for _turn in range(_MOST_RINGS):
+        ring = {name for one in ring for name in _around(manager, chosen[one])}.difference(chosen)
+        manager.ask(ring)
+        found = [told for told in map(manager.told, sorted(ring)) if told is not None]
+        ring = {told.unit.name for told in found}.difference(chosen)
+        chosen.update((told.unit.name, told) for told in found)
+        if not ring:
+            break
+    return {
+        told.unit: told._replace(pids=_pids(manager.known[name])) for name, told in _with_instances(manager, chosen)
+    }
+
+
+def _around(manager: _Manager, told: UnitFacts) -> t.Tuple[str, ...]:
+    """Names of the units that are tied to one; for a socket that accepts for itself, a glob of its instances too."""
+    return told.triggered_by + told.triggers + told.stopped_with + _instances(manager, told)
+
+
+def _instances(manager: _Manager, told: UnitFacts) -> t.Tuple[str, ...]:
+    if manager.known[told.unit.name].get("Accept", ["no"])[0] != "yes":
+        return ()
+    return (told.unit.name[: -len(".socket")] + "@*.service",)
+
+
+def _with_instances(manager: _Manager, chosen: t.Dict[str, UnitFacts]) -> t.List[t.Tuple[str, UnitFacts]]:
+    """The chosen units; sockets that accept for themselves have their running instances among what they trigger."""
+    answer = dict(chosen)
+    for name, told in chosen.items():
+        for glob in _instances(manager, told):
+            stem = glob.partition("*")[0]
+            running = sorted(one for one in manager.known if one.startswith(stem) and one.endswith(".service"))
+            answer[name] = told._replace(triggers=tuple(dict.fromkeys(told.triggers + tuple(running))))
+            found = (manager.told(one) for one in running)
+            answer.update((instance.unit.name, instance) for instance in found if instance is not None)
+    return list(answer.items())
+
+
+def _pids(properties: Properties) -> t.Tuple[int, ...]:
+    """The processes of a unit: those of its control group and of the groups below."""
+    path = properties.get("ControlGroup", [""])[0].strip()
+    if not path or path == "/":
+        return ()
+    for root in _CGROUP_ROOTS:
+        folder = root + path
+        if os.path.isdir(folder):
+            return tuple(sorted(_processes_below(folder)))
+    return ()
+
+
+def _processes_below(folder: str) -> t.Set[int]:
+    found: t.Set[int] = set()
+    for where, _folders, files in os.walk(folder):
+        if "cgroup.procs" not in files:
+            continue
+        try:
+            with open(os.path.join(where, "cgroup.procs"), "rb") as stream:
+                # 0 stands for a process of another PID namespace
+                found.update(int(word) for word in stream.read().split() if word.isdigit() and word != b"0")
+        except OSError:
+            # The group went away meanwhile, or it is one of threads (EOPNOTSUPP).
+            continue
+    return found
+
+
+def _unasked(user: t.Optional[int], why: str) -> Blind:
+    if user is None:
+        return Blind("service_manager", "systemd could not be asked: %s" % why, advice="look at systemctl status")
+    whose = "the service manager of uid %d" % user
+    return Blind("service_manager", "%s could not be asked: %s" % (whose, why), advice="run the task with become: true")

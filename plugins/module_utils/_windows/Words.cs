@@ -1,0 +1,253 @@
+// Copyright (c) 2026, the harbormaster.ports contributors
+// GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// The one line for people, and the words in it: those of _words.py. Private to harbormaster.ports.
+
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.Linq;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideHolders;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelPlans;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelRun;
+
+namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.Words
+{
+    public static class Sentences
+    {
+        // A line for people: more ports than this are counted.
+        private const int MostNamed = 8;
+
+        /// <summary>What was found, what was done and how it was proven; on a failure first of all what is wrong.</summary>
+        /// <param name="ports">The ports with the state after.</param>
+        /// <param name="now">Seconds since 1970.</param>
+        public static string Message(Story story, IReadOnlyList<PortPlan> ports, double now)
+        {
+            if (ports.Count == 0)
+            {
+                return "nothing was asked for: the plan is empty";
+            }
+            if (story.Failure != null)
+            {
+                return Failed(story, ports);
+            }
+            if (story.Policy.State == "free")
+            {
+                return Freed(story, ports);
+            }
+            List<string> found = ports.Where(port => port.Status != PortStatus.Free).Select(port => Found(story.Snapshot, port, now)).ToList();
+            return Together(found, ports);
+        }
+
+        /// <summary>3 h 12 min: the two largest units.</summary>
+        public static string Duration(double seconds)
+        {
+            long left = (long)Math.Max(seconds, 0);
+            List<string> parts = new List<string>();
+            int[] sizes = { 86400, 3600, 60, 1 };
+            string[] units = { "d", "h", "min", "s" };
+            for (int at = 0; at < sizes.Length; at++)
+            {
+                if (left >= sizes[at] || (at == sizes.Length - 1 && parts.Count == 0))
+                {
+                    parts.Add(left / sizes[at] + " " + units[at]);
+                    left %= sizes[at];
+                }
+                else if (parts.Count > 0)
+                {
+                    break;
+                }
+            }
+            return string.Join(" ", parts.Take(2));
+        }
+
+        private static string Found(Snapshot snapshot, PortPlan port, double now)
+        {
+            string label = "port " + port.Wish.Label + ": ";
+            if (port.Status == PortStatus.Lingering)
+            {
+                return label + "nobody listens; " + port.Sockets.Count + " old or outgoing connections are left, a server can bind it";
+            }
+            if (port.Status == PortStatus.Reserved)
+            {
+                return label + "reserved by Windows (" + string.Join(", ", port.Holders.Select(holder => holder.Name)) + ")";
+            }
+            if (port.Holders.Count == 0)
+            {
+                return label + port.Status;
+            }
+            return label + "held by " + And(port.Holders.Select(holder => Aged(snapshot, holder, now)).ToList());
+        }
+
+        private static string Aged(Snapshot snapshot, Holder holder, double now)
+        {
+            Process process = HolderFinder.MainProcess(snapshot, holder);
+            string who = HolderFinder.Describe(snapshot, holder);
+            if (holder.Kind == HolderKind.Connection)
+            {
+                who = "an outgoing connection of " + who;
+            }
+            if (holder.Pids.Count > 1)
+            {
+                who += " and " + (holder.Pids.Count - 1) + " more processes that share its socket";
+            }
+            if (process != null)
+            {
+                return process.Started == null ? who : who + " for " + Duration(now - process.Started.Value);
+            }
+            if (holder.Kind != HolderKind.Unknown || holder.Pids.Count > 0)
+            {
+                return who;
+            }
+            if (holder.Sockets.Count == 0)
+            {
+                return "something that no socket table shows: it can't be bound";
+            }
+            if (snapshot.Blind.Count > 0)
+            {
+                who += " (" + string.Join("; ", snapshot.Blind.Select(blind => blind.Text)) + ")";
+                who += string.Concat(snapshot.Blind.Select(blind => blind.Advice).Where(one => one.Length > 0).Distinct().Select(one => "; " + one));
+            }
+            return who;
+        }
+
+        private static string Together(IReadOnlyList<string> sentences, IEnumerable<PortPlan> ports)
+        {
+            List<string> parts = sentences.Take(MostNamed).ToList();
+            if (sentences.Count > MostNamed)
+            {
+                parts.Add(sentences.Count - MostNamed + " more are in ports");
+            }
+            List<string> free = ports.Where(port => port.Status == PortStatus.Free).Select(port => port.Wish.Label).ToList();
+            if (free.Count > 0)
+            {
+                parts.Add(free.Count <= MostNamed ? "free: " + string.Join(", ", free) : free.Count + " ports free");
+            }
+            return string.Join("; ", parts);
+        }
+
+        private static string Freed(Story story, IReadOnlyList<PortPlan> ports)
+        {
+            List<string> kept = ports.SelectMany(
+                port => port.Holders.Where(holder => holder.Outcome == Fate.Kept).Select(holder => "kept " + holder.Name + " on " + port.Wish.Label)).ToList();
+            if (story.CheckMode && story.Plan.Steps.Count > 0)
+            {
+                IEnumerable<string> would = story.Plan.Steps.Select(step => "would " + Deed(step, false) + " to free " + And(step.Ports));
+                return Together(would.Concat(kept).ToList(), new PortPlan[0]);
+            }
+            List<string> labels = ports.Where(IsFree).Select(port => port.Wish.Label).ToList();
+            string named = labels.Count <= MostNamed ? string.Join(", ", labels) : labels.Count + " ports";
+            if (story.Outcomes.Count == 0)
+            {
+                string text = labels.Count > 0 ? named + " free already" : "nothing to do";
+                return string.Join("; ", new[] { text }.Concat(kept.Take(MostNamed)));
+            }
+            List<string> done = story.Outcomes.Select(Did).Distinct().ToList();
+            List<string> parts = done.Take(MostNamed).Concat(kept.Take(MostNamed)).ToList();
+            int more = done.Count + kept.Count - parts.Count;
+            if (more > 0)
+            {
+                parts.Add(more + " more are in actions and ports");
+            }
+            if (labels.Count > 0)
+            {
+                bool stopped = story.Outcomes.Any(outcome => outcome.Acted && outcome.Step.Actuator != Actuator.TcpEntry);
+                string watched = stopped && story.Policy.Settle != 0 ? "nothing took it back, and " : "";
+                bool untried = ports.Any(port => IsFree(port) && port.Bindable == null);
+                parts.Add(named + " free: " + watched + (untried ? "a bind could not be tried" : "a bind worked"));
+            }
+            return string.Join("; ", parts);
+        }
+
+        private static bool IsFree(PortPlan port)
+        {
+            return port.Status == PortStatus.Free || port.Status == PortStatus.Lingering;
+        }
+
+        private static string Did(Outcome outcome)
+        {
+            Step step = outcome.Step;
+            if (outcome.Result == Outcome.Gone)
+            {
+                return step.Target + " left by itself";
+            }
+            string text = Deed(step, true);
+            if (outcome.Killed.Count > 0)
+            {
+                text += " and, after " + step.Grace.ToString("0.######", CultureInfo.InvariantCulture) + " s, TerminateProcess on pid "
+                    + string.Join(", ", outcome.Killed);
+            }
+            if (outcome.Dropped > 0)
+            {
+                text += ", which dropped " + outcome.Dropped + " connections";
+            }
+            if (step.AlsoStops.Count > 0)
+            {
+                text += "; with it stopped " + And(step.AlsoStops);
+            }
+            if (step.Persist && step.Undo != null)
+            {
+                text += "; it will not be back at boot (undo: " + step.Undo + ")";
+            }
+            else if (step.ReturnsAtBoot == true)
+            {
+                text += "; it returns at boot";
+            }
+            return text;
+        }
+
+        /// <summary>What a step does, or did, to whom and by whom.</summary>
+        private static string Deed(Step step, bool past)
+        {
+            if (step.Actuator == Actuator.TcpEntry)
+            {
+                return (past ? "closed" : "close") + " the " + step.Target;
+            }
+            string how = "with " + (step.Signal == Ask.Terminate ? "TerminateProcess" : step.Signal);
+            return (past ? "stopped " : "stop ") + step.Target + " " + (step.Actuator == Actuator.Service ? "through the service manager" : how);
+        }
+
+        private static string Failed(Story story, IEnumerable<PortPlan> ports)
+        {
+            Refusal failure = story.Failure;
+            if (story.Outcomes.Count > 0 || !story.Plan.Refusals.Contains(failure))
+            {
+                IEnumerable<string> done = story.Outcomes.Where(outcome => outcome.Result != Outcome.Failed).Select(Did).Distinct();
+                return string.Join("; ", new[] { failure.Reason + ": " + failure.Remedy }.Concat(done));
+            }
+            string begin = story.Policy.State == "free" ? "nothing was stopped: " : "";
+            return begin + Together(ports.SelectMany(port => Judgements(story, port)).Distinct().ToList(), new PortPlan[0]);
+        }
+
+        private static IEnumerable<string> Judgements(Story story, PortPlan port)
+        {
+            string label = port.Wish.Label + ": ";
+            if (port.Refusal != null && port.Holders.All(holder => holder.Refusal == null))
+            {
+                yield return label + port.Refusal.Reason + " (" + port.Refusal.Remedy + ")";
+            }
+            foreach (Holder holder in port.Holders)
+            {
+                if (holder.Refusal != null)
+                {
+                    yield return label + holder.Refusal.Reason + " (" + holder.Refusal.Remedy + ")";
+                }
+                else if (holder.Stoppable)
+                {
+                    yield return label + HolderFinder.Describe(story.Snapshot, holder) + " would have been stopped";
+                }
+            }
+        }
+
+        private static string And(IReadOnlyList<string> words)
+        {
+            if (words.Count < 3)
+            {
+                return string.Join(" and ", words);
+            }
+            return string.Join(", ", words.Take(words.Count - 1)) + " and " + words[words.Count - 1];
+        }
+    }
+}

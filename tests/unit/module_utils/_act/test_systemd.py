@@ -1,0 +1,221 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stopping units: one call, the identity before it, the state after it. systemd is played here; the lab has a real one."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils._act import systemd
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Socket, Step, Unit, UnitTarget
+
+ROW = Socket("tcp", "ipv4", "0.0.0.0", 8080, "LISTEN", inode=11)
+
+
+class Played:
+    """A service manager with units that stop as a test wants, and the eyes that see their socket."""
+
+    def __init__(self):
+        # name: [ActiveState, SubState, MainPID, InvocationID]
+        self.units = {"web.service": ["active", "running", 100, "aa"], "web.socket": ["active", "running", 0, "bb"]}
+        self.calls = []
+        self.ends_as = ["inactive", "dead", 0, ""]
+        self.stop_answer = {}
+        self.answers = {}
+        self.missing = False
+
+    def run(self, argv, timeout, uid=None, environment=None):
+        words = [word for word in argv[1:] if word not in ("--no-ask-password", "--no-pager", "--quiet", "--")]
+        assert ("--user" in words) == (uid is not None)
+        words = [word for word in words if word != "--user"]
+        answer = command.Answer(tuple(argv), 0, seconds=timeout)
+        if self.missing:
+            return answer._replace(status=None, not_started="systemctl is not installed")
+        if words[0] == "show":
+            blocks = []
+            for name in words[3:]:
+                state = self.units.get(name, ["inactive", "dead", 0, ""])
+                blocks.append("Id=%s\nActiveState=%s\nSubState=%s\nMainPID=%d\nInvocationID=%s" % (name, *state))
+            return answer._replace(stdout="\n\n".join(blocks) + "\n")
+        assert "--no-ask-password" in argv, "nobody is there to be asked"
+        self.calls.append((uid, timeout, *words))
+        if words[0] == "stop":
+            for name in words[1:]:
+                if self.ends_as is None:
+                    del self.units[name]
+                else:
+                    self.units[name] = list(self.ends_as)
+            return answer._replace(**self.stop_answer)
+        return answer._replace(**self.answers.get(words[0], {}))
+
+    def rows(self):
+        return (ROW,)
+
+
+@pytest.fixture
+def played(monkeypatch):
+    manager = Played()
+    monkeypatch.setattr(command, "run", manager.run)
+    return manager
+
+
+def step(user=None, **fields):
+    units = (UnitTarget(Unit("web.service", user), 100, "aa"), UnitTarget(Unit("web.socket", user), 0, "bb"))
+    return Step(
+        "systemd", "stop_unit", "web.service (pid 100)", ("8080/tcp",), sockets=(ROW,), units=units, grace=7.0
+    )._replace(**fields)
+
+
+def stop(played, *steps):
+    return systemd.stop(steps or (step(),), played, None)
+
+
+@pytest.mark.parametrize("user", [None, 1001])
+def test_a_service_and_its_socket_are_stopped_in_one_call(played, user):
+    (outcome,) = stop(played, step(user))
+    assert (outcome.result, outcome.acted, outcome.error) == ("done", True, None)
+    assert played.calls == [(user, 7.0, "stop", "web.service", "web.socket")]
+
+
+@pytest.mark.parametrize(
+    "ends_as, answer",
+    [
+        # The program ended with an error when it was asked to end.
+        (["failed", "failed", 0, ""], {}),
+        (["failed", "failed", 0, ""], {"status": 1, "stderr": "Job for web.service failed."}),
+        # A transient unit is forgotten: systemd says of it what it says of every name that it does not know.
+        (None, {"status": 5}),
+    ],
+)
+def test_what_is_down_is_stopped_whatever_systemctl_says(played, ends_as, answer):
+    played.ends_as, played.stop_answer = ends_as, answer
+    (outcome,) = stop(played)
+    assert (outcome.result, outcome.acted, outcome.error) == ("done", True, None)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        ["active", "running", 101, "aa"],
+        ["active", "running", 100, "cc"],
+        ["inactive", "dead", 0, ""],
+    ],
+)
+def test_another_run_of_the_unit_is_not_stopped(played, now):
+    played.units["web.service"] = now
+    (outcome,) = stop(played)
+    assert (outcome.result, outcome.acted, outcome.error, played.calls) == ("gone", False, None, [])
+
+
+def test_a_unit_that_let_the_port_go_is_not_stopped(played):
+    (outcome,) = stop(played, step(sockets=(ROW._replace(inode=12),)))
+    assert (outcome.result, outcome.acted, played.calls) == ("gone", False, [])
+
+
+def test_a_unit_that_waits_for_its_next_start_has_no_socket_to_check(played):
+    played.units["web.service"] = ["activating", "auto-restart", 0, "aa"]
+    waiting = (UnitTarget(Unit("web.service"), 0, "aa"),)
+    (outcome,) = stop(played, step(sockets=(), units=waiting))
+    assert outcome.result == "done"
+
+
+def test_no_unit_is_nothing_to_do(played):
+    assert stop(played, step(units=()))[0].result == "gone" and played.calls == []
+
+
+def test_a_stop_that_takes_too_long_goes_on_and_that_is_said(played):
+    played.ends_as = ["deactivating", "stop-sigterm", 100, "aa"]
+    played.stop_answer = {"timed_out": True, "status": -9}
+    (outcome,) = stop(played)
+    assert (outcome.result, outcome.acted, outcome.error.code) == ("failed", True, "still_held")
+    assert "within 7 s" in outcome.error.reason and "web.service is deactivating (stop-sigterm)" in outcome.error.reason
+    assert "systemctl list-jobs" in outcome.error.remedy and "grace_period" in outcome.error.remedy
+    (outcome,) = stop(played, step(1001, units=(UnitTarget(Unit("web.service", 1001), 100, "aa"),)))
+    assert "systemctl --user -M 1001@ list-jobs" in outcome.error.remedy
+
+
+def test_a_stop_that_is_over_after_all_when_the_wait_is(played):
+    played.stop_answer = {"timed_out": True, "status": -9}
+    assert stop(played)[0].result == "done"
+
+
+def test_a_manager_that_refuses_is_quoted(played):
+    played.ends_as = ["active", "running", 100, "aa"]
+    played.units["web.socket"] = ["active", "running", 100, "aa"]
+    same = (UnitTarget(Unit("web.service"), 100, "aa"),)
+    played.stop_answer = {
+        "status": 1,
+        "stderr": "Failed to stop web.service: Operation refused, unit may be requested by dependency only.\n",
+    }
+    (outcome,) = stop(played, step(units=same))
+    assert (outcome.result, outcome.acted, outcome.error.code) == ("failed", False, "step_failed")
+    assert (
+        "requested by dependency only" in outcome.error.reason
+        and "web.service is active (running)" in outcome.error.reason
+    )
+    assert "systemctl status web.service" in outcome.error.remedy
+
+
+@pytest.mark.parametrize("uid, code", [(1000, "not_permitted"), (0, "step_failed")])
+def test_without_the_right_it_says_what_helps(played, monkeypatch, uid, code):
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    played.ends_as = ["active", "running", 100, "aa"]
+    played.stop_answer = {"status": 4, "stderr": "Failed to stop web.service: Interactive authentication required."}
+    (outcome,) = stop(played, step(units=(UnitTarget(Unit("web.service"), 100, "aa"),)))
+    assert outcome.error.code == code and not outcome.acted
+    assert ("become: true" in outcome.error.remedy) == (code == "not_permitted")
+
+
+def test_persist_disables_and_masks_what_was_stopped(played):
+    (outcome,) = stop(played, step(disable=("web.service",), mask=("web.socket",), persist=True))
+    assert outcome.result == "done"
+    assert [call[2:] for call in played.calls] == [
+        ("stop", "web.service", "web.socket"),
+        ("disable", "web.service"),
+        ("mask", "web.socket"),
+    ]
+
+
+def test_what_could_not_be_disabled_is_said(played):
+    played.answers["disable"] = {"status": 1, "stderr": "Failed to disable unit: Read-only file system"}
+    (outcome,) = stop(played, step(disable=("web.service",), mask=("web.socket",), persist=True))
+    assert (outcome.result, outcome.acted, outcome.error.code) == ("failed", True, "step_failed")
+    assert (
+        "is stopped, but systemctl disable web.service failed: Failed to disable unit: Read-only"
+        in outcome.error.reason
+    )
+    assert all(call[2] != "mask" for call in played.calls)
+
+
+def test_what_is_not_down_is_not_disabled(played):
+    played.ends_as = ["active", "running", 200, "cc"]
+    (outcome,) = stop(played, step(disable=("web.service",)))
+    assert (outcome.result, outcome.acted) == ("failed", True), "it was stopped, and started again by somebody"
+    assert [call[2] for call in played.calls] == ["stop"]
+
+
+def test_without_systemctl_nothing_is_done(played):
+    played.missing = True
+    (outcome,) = stop(played)
+    assert (outcome.result, outcome.acted) == ("gone", False)
+
+
+def test_after_a_failure_no_further_step_is_begun(played):
+    played.ends_as = ["active", "running", 100, "aa"]
+    one = step(units=(UnitTarget(Unit("web.service"), 100, "aa"),))
+    assert [outcome.result for outcome in stop(played, one, one)] == ["failed"]
+
+
+def test_states_are_read_by_their_names():
+    text = (
+        "MainPID=12\nId=a.service\nActiveState=active\nSubState=running\nInvocationID=ff\n\n"
+        "Id=b.socket\nActiveState=inactive\nSubState=dead\n\nActiveState=active\n\nMainPID=x\nId=c.service\n"
+    )
+    assert systemd.parse_states(text) == {
+        "a.service": systemd.State("active", "running", 12, "ff"),
+        "b.socket": systemd.State("inactive", "dead", 0, ""),
+        "c.service": systemd.State("", "", 0, ""),
+    }

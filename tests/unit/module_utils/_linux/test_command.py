@@ -1,0 +1,150 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands with a bound: real ones."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+
+import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+def sh(script, timeout=20.0, **keywords):
+    return command.run(["/bin/sh", "-c", script], timeout, **keywords)
+
+
+def test_what_it_said_and_how_it_ended():
+    answer = sh("echo out; echo err >&2; exit 3")
+    assert (answer.status, answer.stdout.strip(), answer.stderr.strip()) == (3, "out", "err")
+    assert not answer.ok and answer.problem == "err" and answer.first_line == "err"
+    assert sh("exit 3").problem == "sh ended with status 3"
+    assert sh("kill -9 $$").status == -9
+
+
+def test_all_is_well():
+    answer = sh("true")
+    assert answer.ok and answer.problem == "" and answer.first_line == ""
+
+
+def test_words_are_no_shell():
+    assert command.run(["echo", "$HOME; id"], 20.0).stdout.strip() == "$HOME; id"
+
+
+def test_what_it_gets(monkeypatch):
+    monkeypatch.setenv("SECRET", "x")
+    monkeypatch.setenv("HOME", "/home/of/mine")
+    answer = sh(
+        "pwd; env; cat; ls /proc/self/fd | wc -l; ps -o sid= -p $$; echo $$", environment={"LC_ALL": "x", "MORE": "1"}
+    )
+    lines = answer.stdout.split("\n")
+    assert lines[0] == "/", "another user may not be allowed to enter our directory"
+    assert {"HOME=/home/of/mine", "LC_ALL=x", "MORE=1", "PATH=" + command.PATH} <= set(lines)
+    assert not any("SECRET" in line for line in lines)
+    assert lines[-4].strip() == "4", "its three and the one of the listing"
+    assert lines[-3].strip() == lines[-2].strip(), "a session of its own"
+
+
+def test_a_descriptor_of_ours_stays_ours():
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    try:
+        assert sh("test -e /proc/self/fd/%d && echo there" % writer).stdout.strip() == ""
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_what_is_not_there_is_said():
+    answer = command.run(["/nowhere/harbour-tool", "x"], 20.0)
+    assert (answer.status, answer.not_started) == (None, "harbour-tool is not installed")
+    assert not answer.ok and answer.problem == "harbour-tool is not installed"
+
+
+def test_what_can_not_be_run_is_said(tmp_path):
+    (tmp_path / "tool").write_text("#!/bin/sh\n")
+    assert command.run([str(tmp_path / "tool")], 20.0).problem == "tool can't be run"
+    assert "can't be run" in command.run(["a\0b"], 20.0).problem
+
+
+def alive(pid):
+    """Whether it runs; what is dead and waits for its parent does not."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii") as stream:
+            return stream.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_too_long_ends_it_with_everything_that_it_started(tmp_path):
+    began = time.monotonic()
+    script = "trap '' TERM; sleep 900 & echo $! >%s/pid; echo begun; wait; sleep 900" % tmp_path
+    answer = sh(script, 1.0)
+    assert time.monotonic() - began < 10
+    assert answer.timed_out and not answer.ok and answer.stdout.strip() == "begun"
+    assert answer.problem == "sh did not answer within 1 s"
+    child = int((tmp_path / "pid").read_text())
+    until = time.monotonic() + 10
+    while alive(child) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not alive(child)
+
+
+def test_what_goes_on_in_the_background_is_not_waited_for(tmp_path):
+    """It keeps the pipes open. It is ended here, as nobody else does."""
+    began = time.monotonic()
+    answer = sh("sleep 60 & echo $! >%s/pid; echo done" % tmp_path)
+    os.kill(int((tmp_path / "pid").read_text()), 9)
+    assert answer.ok and answer.stdout.strip() == "done"
+    assert time.monotonic() - began < 15
+
+
+def test_an_endless_answer_is_cut_and_does_not_block(monkeypatch):
+    monkeypatch.setattr(command, "LARGEST", 1000)
+    answer = sh("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end >&2")
+    assert answer.ok and len(answer.stdout) <= 1000 and answer.stderr.strip() == "end"
+
+
+def test_what_it_says_can_be_shown():
+    assert sh("printf 'a\\033[2Jb\\nc\\377\\n'").stdout.split("\n")[:2] == ["a\\x1b[2Jb", "c\\xff"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_another_user_with_nothing_of_ours():
+    answer = sh("id -u; id -g; id -G; env; grep -E 'CapEff|CapPrm' /proc/self/status", uid=NOBODY.pw_uid)
+    assert answer.ok, answer
+    lines = answer.stdout.split("\n")
+    assert lines[:2] == [str(NOBODY.pw_uid), str(NOBODY.pw_gid)]
+    assert set(lines[2].split()) == {str(group) for group in os.getgrouplist("nobody", NOBODY.pw_gid)}
+    runtime = "/run/user/%d" % NOBODY.pw_uid
+    expected = {
+        "HOME=" + NOBODY.pw_dir, "USER=nobody", "LOGNAME=nobody", "XDG_RUNTIME_DIR=" + runtime,
+        "DBUS_SESSION_BUS_ADDRESS=unix:path=%s/bus" % runtime,
+    }  # fmt: skip
+    assert expected <= set(lines)
+    assert {"CapEff:\t0000000000000000", "CapPrm:\t0000000000000000"} <= {line.replace("\\x09", "\t") for line in lines}
+
+
+def test_an_account_that_does_not_exist():
+    assert command.run(["true"], 20.0, uid=4_000_000_001).problem == "there is no account with uid 4000000001"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+def test_who_is_not_root_can_not_become_another(in_netns):
+    answer = in_netns(sh, "id -u", 20.0, user=True)
+    assert answer.ok
+    assert in_netns(_as_root, user=True) == "sh can't be run as uid 0"
+
+
+def _as_root():
+    return sh("id -u", uid=0).problem
+
+
+def test_our_own_uid_takes_no_change():
+    answer = sh("id -u", uid=os.geteuid())
+    assert answer.ok and answer.stdout.strip() == str(os.geteuid())

@@ -1,0 +1,324 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Supervisors: what their commands say, as recorded, and what becomes of a holder with each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import supervisors
+
+ME = os.geteuid()
+
+# supervisor 4.2.5
+STATUS = """\
+cron                             STOPPED   Nov 21 05:03 AM
+shop                             RUNNING   pid 834, uptime 0:00:02
+web:web_00                       RUNNING   pid 901, uptime 1 day, 0:00:02
+web:web_01                       STARTING
+"""
+AVAIL = """\
+cron                             avail     manual    999:999
+shop                             in use    auto      999:999
+web:web_00                       in use    auto      10:20
+"""
+
+# pm2 5.3 and 7.0
+JLIST = ">>>> In-memory PM2 is out-of-date, do:\n[PM2] Spawning\n" + json.dumps(
+    [
+        {"pid": 943, "name": "shop", "pm_id": 0, "pm2_env": {"exec_mode": "fork_mode"}},
+        {"pid": 965, "name": "clu", "pm_id": 1, "pm2_env": {"exec_mode": "cluster_mode"}},
+        {"pid": 972, "name": "clu", "pm_id": 2, "pm2_env": {"exec_mode": "cluster_mode"}},
+        {"pid": 0, "name": "down", "pm_id": 3, "pm2_env": {"exec_mode": "fork_mode"}},
+    ]
+)
+
+# monit 5.33
+MONIT = """\
+Monit 5.33.0 uptime: 5m
+
+Process 'mweb'
+  status                       OK
+  monitoring status            Monitored
+  pid                          1202
+  parent pid                   1
+
+Process 'gone'
+  status                       Does not exist
+  monitoring status            Monitored
+
+System 'spare'
+  status                       OK
+  load average                 [0.10] [0.20] [0.30]
+"""
+
+MONITRC = """\
+set daemon 3
+include /etc/monit/conf.d/*
+# check process commented with pidfile /run/no.pid
+check process mweb with pidfile /run/mweb.pid
+  start program = "/srv/mstart"
+  CHECK PROCESS "quoted" PIDFILE "/run/quoted.pid"
+check host h with address 192.0.2.1
+check process matching-one matching "java"
+"""
+
+
+def test_supervisorctl_status_tells_what_runs():
+    assert supervisors.parse_supervisor_status(STATUS) == [
+        supervisors.Told("shop", 834),
+        supervisors.Told("web:web_00", 901),
+    ]
+    assert supervisors.parse_supervisor_status("unix:///run/supervisor.sock no such file\n") == []
+
+
+def test_supervisorctl_avail_tells_what_starts_by_itself():
+    assert supervisors.parse_supervisor_avail(AVAIL) == {"cron": False, "shop": True, "web:web_00": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["/usr/bin/python3", "/usr/bin/supervisord", "-n", "-c", "/etc/supervisor/supervisord.conf"],
+            ["/usr/bin/supervisorctl", "-c", "/etc/supervisor/supervisord.conf"],
+        ),
+        (["/opt/v/bin/python", "/opt/v/bin/supervisord", "--configuration=my.conf"], ["/opt/v/bin/supervisorctl", "-c", "/srv/my.conf"]),
+        (["/usr/bin/python3", "/usr/bin/supervisord", "-c/etc/s.conf"], ["/usr/bin/supervisorctl", "-c", "/etc/s.conf"]),
+        (["supervisord"], ["supervisorctl"]),
+        ([], ["supervisorctl"]),
+    ],
+)  # fmt: skip
+def test_supervisorctl_is_called_with_the_configuration_of_its_daemon(arguments, words):
+    assert supervisors.supervisord_words(arguments, "/srv") == words
+
+
+@pytest.mark.parametrize(
+    ("text", "pid"),
+    [
+        ("run: /srv/rs/web: (pid 927) 5s\n", 927),
+        ("run: web: (pid 12) 5s, normally down; run: log: (pid 9) 5s", 12),
+        ("down: /srv/rs/web: 1s, normally up\n", 0),
+        ("up (pid 917 pgid 917) 23 seconds\n", 917),
+        ("up (pid 917) 23 seconds\n", 917),
+        ("/srv/dt/web: up (pid 918) 31 seconds\n", 918),
+        ("fail: web: runsv not running\n", 0),
+    ],
+)
+def test_the_pid_of_a_service_directory(text, pid):
+    assert supervisors.parse_service_pid(text) == pid
+
+
+def test_pm2_lists_its_apps_behind_chatter():
+    apps = supervisors.parse_pm2(JLIST)
+    assert [(app.number, app.name, app.pid, app.cluster) for app in apps] == [
+        (0, "shop", 943, False),
+        (1, "clu", 965, True),
+        (2, "clu", 972, True),
+        (3, "down", 0, False),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[PM2] Spawning PM2 daemon", "[", '[1, "x", {"name": "y"}]', "{}"])
+def test_what_pm2_does_not_say_is_no_app(text):
+    assert supervisors.parse_pm2(text) == []
+
+
+def test_monit_tells_pids_and_its_configuration_pid_files():
+    assert supervisors.parse_monit_status(MONIT) == [supervisors.Told("mweb", 1202)]
+    assert supervisors.parse_monit_checks(MONITRC) == {"mweb": "/run/mweb.pid", "quoted": "/run/quoted.pid"}
+
+
+# From a process to its supervisor ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def host(monkeypatch, tmp_path):
+    """A host whose commands answer as told: {words in a command line: stdout or Answer}; every call is recorded."""
+
+    class Host:
+        answers = {}
+        calls = []
+        folder = str(tmp_path / "web")
+
+        def run(self, argv, timeout, uid=None, environment=None):
+            self.calls.append((tuple(argv), uid, dict(environment or {})))
+            for words, answer in self.answers.items():
+                if words in " ".join(argv):
+                    return answer if isinstance(answer, command.Answer) else command.Answer(tuple(argv), 0, answer)
+            return command.Answer(tuple(argv), not_started="%s is not installed" % argv[0])
+
+    one = Host()
+    one.answers, one.calls = {}, []
+    os.mkdir(one.folder)
+    monkeypatch.setattr(command, "run", one.run)
+    monkeypatch.setattr(supervisors, "_folder", lambda pid: one.folder)
+    monkeypatch.setattr(
+        supervisors,
+        "_words",
+        lambda path: (
+            ["/usr/bin/python3", "/usr/bin/supervisord"]
+            if path.endswith("cmdline")
+            else ["PM2_HOME=/home/bob/.pm2", "HOME=/home/bob", "PATH=/opt/bin:/usr/bin", "SECRET=x"]
+        ),
+    )
+    monkeypatch.setattr(supervisors, "_MONIT_PID_FILES", ())
+    return one
+
+
+def family(name, *below, uid=ME, **more):
+    """A supervisor with pid 100, and a chain of processes below it."""
+    known = {1: Process(1, "systemd"), 100: Process(100, name, 1, uid=uid, ancestors=(1,), **more)}
+    above = (100, 1)
+    for pid in below:
+        known[pid] = Process(pid, "app", above[0], ancestors=above)
+        above = (pid, *above)
+    return known
+
+
+def test_supervisord_is_asked_for_the_process_that_it_started_itself(host):
+    host.answers = {"status": STATUS, "avail": AVAIL}
+    found = supervisors.supervised(family("supervisord", 834, 835), {835}, True)[835]
+    assert (found.program, found.pid, found.child, found.returns_at_boot) == ("shop", 100, 834, True)
+    assert found.stop == ("/usr/bin/supervisorctl", "stop", "shop")
+    assert found.start == ("/usr/bin/supervisorctl", "start", "shop")
+
+
+def test_a_report_does_not_ask_what_starts_by_itself(host):
+    host.answers = {"status": STATUS, "avail": AVAIL}
+    found = supervisors.supervised(family("supervisord", 834), {834}, False)[834]
+    assert (found.program, found.returns_at_boot, len(host.calls)) == ("shop", None, 1)
+
+
+def test_two_holders_of_one_program_are_one_question(host):
+    host.answers = {"status": STATUS, "avail": AVAIL}
+    found = supervisors.supervised(family("supervisord", 834, 835), {834, 835}, False)
+    assert found[834] == found[835]
+    assert len(host.calls) == 1
+
+
+def test_a_supervisor_runs_its_commands_with_its_own_rights_only(host):
+    """Its configuration may name code to load: that of another user must not run as us."""
+    host.answers = {"status": STATUS}
+    found = supervisors.supervised(family("supervisord", 834, uid=ME + 1), {834}, False)[834]
+    assert found.user == ME + 1
+    assert [uid for _argv, uid, _environment in host.calls] == [ME + 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (command.Answer(("supervisorctl",), 4, stderr="unix:///run/s.sock no such file"), "unix:///run/s.sock no such file"),
+        (command.Answer(("supervisorctl",), timed_out=True, seconds=5), "supervisorctl did not answer within 5 s"),
+        (command.Answer(("supervisorctl",), 3, STATUS.replace("834", "8")), "cron"),
+        (command.Answer(("supervisorctl",), 0, ""), "supervisorctl status does not list pid 834"),
+    ],
+)  # fmt: skip
+def test_a_supervisor_that_does_not_answer_has_no_command_and_a_reason(host, answer, why):
+    host.answers = {"status": answer}
+    found = supervisors.supervised(family("supervisord", 834), {834}, True)[834]
+    assert found.stop == ()
+    assert why in found.why
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "stop"),
+    [
+        ("runsv", "run: web: (pid 927) 5s", ("sv", "-w", "30", "down")),
+        ("s6-supervise", "up (pid 927 pgid 927) 5 seconds", ("s6-svc", "-d")),
+        ("supervise", "web: up (pid 927) 5 seconds", ("svc", "-d")),
+    ],
+)
+def test_service_directories(host, name, status, stop):
+    host.answers = {"st": status}
+    found = supervisors.supervised(family(name, 927, 928), {928}, True)[928]
+    assert (found.program, found.child, found.stop) == ("web", 927, (*stop, host.folder))
+    assert found.returns_at_boot is True
+    open(os.path.join(host.folder, "down"), "w").close()
+    assert supervisors.supervised(family(name, 927), {927}, True)[927].returns_at_boot is False
+
+
+def test_pm2_is_called_with_the_home_of_its_daemon(host):
+    host.answers = {"jlist": JLIST}
+    found = supervisors.supervised(family("PM2 v5.3.0: God", 943), {943}, True)[943]
+    assert (found.supervisor, found.program, found.stop) == ("pm2", "shop", ("pm2", "stop", "0"))
+    assert dict(found.environment) == {"PM2_HOME": "/home/bob/.pm2", "HOME": "/home/bob", "PATH": "/opt/bin:/usr/bin"}
+    assert host.calls[0][2] == dict(found.environment)
+
+
+def test_the_daemon_of_pm2_holds_the_port_of_its_only_cluster(host):
+    host.answers = {"jlist": JLIST}
+    found = supervisors.supervised(family("PM2 v5.3.0: God"), {100}, True)[100]
+    assert (found.program, found.stop, found.stops) == ("clu", ("pm2", "stop", "clu"), (965, 972))
+
+
+def test_of_two_clusters_of_one_daemon_none_is_guessed(host):
+    host.answers = {"jlist": JLIST.replace('"name": "clu", "pm_id": 2', '"name": "other", "pm_id": 2')}
+    found = supervisors.supervised(family("PM2 v5.3.0: God"), {100}, True)[100]
+    assert found.stop == ()
+    assert "2 apps in cluster mode" in found.why
+
+
+def test_the_own_port_of_a_supervisor_is_not_supervised(host):
+    assert supervisors.supervised(family("supervisord"), {100}, True) == {}
+    assert host.calls == []
+
+
+def test_what_runs_in_a_container_is_for_its_engine(host):
+    known = family("supervisord", 834)
+    known[834] = known[834]._replace(container=Container("docker", "aa"))
+    assert supervisors.supervised(known, {834}, True) == {}
+    assert host.calls == []
+
+
+def test_a_plain_process_asks_nobody(host):
+    known = {1: Process(1, "systemd"), 50: Process(50, "node", 1, ancestors=(1,))}
+    assert supervisors.supervised(known, {50, 1, 99}, True) == {}
+    assert host.calls == []
+
+
+@pytest.fixture
+def monit(host, monkeypatch, tmp_path):
+    """A host on which monit runs, with its pid file and configuration in a directory of the test."""
+    files = {
+        "/run/monit.pid": "50\n",
+        "/proc/50/comm": "monit\n",
+        "/etc/monit/monitrc": MONITRC,
+        "/run/mweb.pid": "1202\n",
+    }
+    monkeypatch.setattr(supervisors, "_MONIT_PID_FILES", ("/run/monit.pid",))
+    monkeypatch.setattr(supervisors, "_read", lambda path: files.get(path, "").encode())
+    host.files = files
+    return host
+
+
+HOLDERS = {
+    1: Process(1, "systemd"),
+    1202: Process(1202, "app", 1, ancestors=(1,)),
+    7: Process(7, "x", 1, ancestors=(1,)),
+}
+
+
+def test_monit_knows_what_it_watches(monit):
+    monit.answers = {"status": MONIT}
+    found = supervisors.supervised(HOLDERS, {1202, 7}, True)
+    assert set(found) == {1202}
+    assert (found[1202].program, found[1202].stop, found[1202].pid) == ("mweb", ("monit", "stop", "mweb"), 50)
+
+
+def test_a_silent_monit_is_known_by_its_pid_files(monit):
+    monit.answers = {"status": command.Answer(("monit",), 1, stderr="Monit: the monit daemon is not listening")}
+    found = supervisors.supervised(HOLDERS, {1202}, True)[1202]
+    assert (found.program, found.stop) == ("mweb", ())
+    assert "not listening" in found.why
+
+
+def test_a_pid_file_of_a_monit_that_has_gone_means_nothing(monit):
+    monit.files["/proc/50/comm"] = "bash\n"
+    assert supervisors.supervised(HOLDERS, {1202}, True) == {}
+    assert monit.calls == []
