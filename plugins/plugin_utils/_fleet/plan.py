@@ -143,7 +143,8 @@ def rows_of_port_owner(result: t.Any, ranges: listeners.Ranges, commands: bool) 
             status = {"kernel": "kernel", "unknown": listeners.UNKNOWN}.get(str(holder.get("kind")), listeners.KNOWN)
             owners = [people[pid] for pid in pids if pid in people]
             raw = {**who, "port": port.get("port"), "owner_status": status, "owners": owners}
-            for address in sorted(str(one) for one in addresses if one):
+            # What an engine publishes by packet filter rules alone has no socket.
+            for address in sorted(str(one) for one in addresses if one) or [port.get("address") or "*"]:
                 row = listeners.one_row({**raw, "address": address}, str(port.get("protocol")), ranges, commands)
                 if row is not None and row["protocol"] in listeners.PROTOCOLS:
                     rows.append(row)

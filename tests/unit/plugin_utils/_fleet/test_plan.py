@@ -192,6 +192,13 @@ def test_without_facts_the_rows_are_those_of_the_asked_ports(assemble, host):
     assert [one["kind"] for one in report["conflicts"]] == ["in_the_way"]
 
 
+def test_a_port_that_is_published_without_a_socket_is_a_row_too(assemble, host):
+    holder = {"kind": "container", "name": "shop", "pids": [], "outcome": "stopped"}
+    result = told(port(80, sockets=[], holders=[holder]))
+    (entry,) = assemble(host("web1", facts=None, result=result), facts_asked=False)["hosts"]
+    assert [(row["address"], row["name"]) for row in entry["listeners"]] == [("*", "shop")]
+
+
 # The plan itself ---------------------------------------------------------------------------------------------------------
 
 
