@@ -53,9 +53,10 @@ function tableSource(label, columns, rows, { sorted, sortBy, open, host }) {
 const rankOf = (host) => [host.entry.status === 'ok' ? 1 : 0, host.entry.problems.length ? 0 : 1,
   -host.conflicts.filter((one) => one.kind !== 'missing').length, -host.changes.length, -host.unknown];
 function byProblems(one, other) {
-  const [first, second] = [rankOf(one), rankOf(other)];
-  const at = first.findIndex((rank, index) => rank !== second[index]);
-  return at < 0 ? compareText(one.name, other.name) : first[at] - second[at];
+  one.rank ||= rankOf(one);
+  other.rank ||= rankOf(other);
+  const at = one.rank.findIndex((rank, index) => rank !== other.rank[index]);
+  return at < 0 ? compareText(one.name, other.name) : one.rank[at] - other.rank[at];
 }
 
 const HOST_ORDERS = {
@@ -63,7 +64,7 @@ const HOST_ORDERS = {
   name: (one, other) => compareText(one.name, other.name),
   listeners: (one, other) => other.entry.listeners.length - one.entry.listeners.length || compareText(one.name, other.name),
 };
-const byNumber = (one, other) => one.port - other.port || compareText(one.protocol, other.protocol);
+const byNumber = (one, other) => one.port - other.port || (one.protocol < other.protocol ? -1 : 1);
 const PORT_ORDERS = {
   number: byNumber,
   hosts: (one, other) => other.hosts - one.hosts || byNumber(one, other),
