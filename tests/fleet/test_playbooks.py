@@ -155,8 +155,8 @@ def test_the_configuration_does_not_matter(busy):
     run = busy.play(REPORT)
     assert statuses(busy) == {**dict.fromkeys(busy.names, "ok"), "lost1": "unreachable"}
     assert run.text.count("TASK [Write the report]") == 1
-    assert [run.recap(name)["failed"] for name in busy.names] == [0, 0, 0, 0], run.text
-    assert run.stats()["ports_report"]["conflicts"]["total"] == 2
+    looked = run.said("See what clearing the ports of the plan would do")
+    assert all("[%s]" % name in looked for name in busy.names), "one that fails takes nobody with it: " + run.text
     run = busy.play(CHECK)
     assert len(rows(run.said("Show all hosts"), "lost1")) == 1, run.text
 
