@@ -93,6 +93,8 @@ def test_a_play_with_both_kinds_of_hosts_sends_each_its_own(site):
     (module,) = site.arrived()
     check_payload(module, "win_port_owner")
     assert module["arguments"]["port"] in (28080, "28080", [28080])
+    # Defaults are keyed by the name that the task says, on Windows too.
+    assert module["arguments"]["protocol"] == "tcp"
 
 
 def test_facts_modules_gathers_them_on_both(site):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 from pathlib import Path
@@ -165,6 +166,111 @@ def test_bad_value_is_one_clear_sentence(said, number):
         assert (told["option"], told["code"]) == (case["option"], "bad_option")
         assert sentence.startswith(case["option"] + ": ")
         assert sentence.isprintable()
+
+
+# Any world -----------------------------------------------------------------------------------------------------------
+
+
+def odd_world(chance):
+    """A task and what was seen, put together by chance: most of it makes no sense, and all of it can be seen for a moment."""
+    pids = [4, *range(100, 100 + chance.randrange(1, 8))]
+    names = [
+        "System",
+        "svchost.exe",
+        "nginx.exe",
+        "sshd.exe",
+        "lsass.exe",
+        "wslrelay.exe",
+        "kubelet.exe",
+        "mysqld.exe",
+        "supervisord.exe",
+        "",
+    ]
+    services = ["W3SVC", "Shop", "WinRM", "iphlpsvc", "Jenkins", "Base"]
+
+    def some(values, most=3):
+        return chance.sample(values, chance.randrange(min(most, len(values)) + 1))
+
+    def flag():
+        return chance.random() < 0.5
+
+    sockets = []
+    for _row in range(chance.randrange(1, 6)):
+        protocol, address = (
+            chance.choice(["tcp", "tcp", "udp"]),
+            chance.choice(["0.0.0.0", "127.0.0.1", "[::]", "[2001:db8::1]"]),
+        )
+        row = {protocol: "%s:%d" % (address, chance.choice([80, 81, 82])), "pid": chance.choice([*pids, 812])}
+        if chance.random() < 0.9:
+            row["held_by"] = some(pids[1:]) or some(pids)
+        if protocol == "tcp" and flag():
+            row.update(
+                peer="192.0.2.9:%d" % chance.randrange(1, 9),
+                state=chance.choice(["ESTABLISHED", "TIME_WAIT", "CLOSE_WAIT"]),
+            )
+        elif protocol == "tcp" and chance.random() < 0.2:
+            row["state"] = "BOUND"
+        if flag():
+            row["service"] = chance.choice(services)
+        sockets.append(row)
+    processes = [
+        {"pid": pid, "name": chance.choice(names), "parent": chance.choice([0, *pids]), "services": some(services) if chance.random() < 0.4 else [], "window": chance.random() < 0.8,
+         "critical": chance.random() < 0.03, "denied": chance.random() < 0.05}
+        for pid in pids
+        if chance.random() < 0.97
+    ]  # fmt: skip
+    given = {
+        "sockets": sockets,
+        "processes": processes,
+        "services": [
+            {"name": name, "pid": chance.choice([0, *pids]), "state": chance.randrange(1, 8), "accepts_stop": flag(), "start": chance.randrange(5),
+             "dependants": some(services), "restarts": flag(), "triggers": flag()}
+            for name in some(services, 6)
+        ],
+        "http": [
+            {"name": name, "pids": some(pids), "urls": [], "ports": some([80, 81, 82, 83]), "iis": flag()} for name in some(["A", "B", "C"])
+        ],
+        "excluded": [{chance.choice(["tcp", "udp"]): chance.choice(["80-81", "82-90"]), "administered": flag()} for _one in range(chance.randrange(2))],
+        "ghosts": {"812": some(pids)} if flag() else {},
+        "kernel": {"80/tcp": "a driver"} if flag() else {},
+        "bindable": {"%d/%s" % (port, protocol): chance.choice([True] * 6 + [False, None]) for port in (80, 81, 82) for protocol in ("tcp", "udp")},
+        "carriers": {str(pid): "it is one" for pid in some(pids, 1) if chance.random() < 0.3},
+        "this_task": some(pids, 1) if chance.random() < 0.3 else [],
+        "elevated": flag(),
+    }  # fmt: skip
+    wish = {
+        "port": chance.choice(["80-82", "80/tcp", "81/tcp"]),
+        "state": chance.choice(["free", "free", "free", "present"]),
+        "method": chance.choice(["auto"] * 5 + ["signal", "service", "none"]),
+    }
+    for option, values in (
+        ("force", [True, False]),
+        ("close_blocking", [True]),
+        ("collateral", ["refuse"]),
+        ("persist", [True]),
+    ):
+        if flag():
+            wish[option] = chance.choice(values)
+    for option in ("keep", "stop_only", "owner") if wish["state"] == "free" else ("owner",):
+        if chance.random() < 0.15 and not (option == "owner" and wish["state"] == "free"):
+            wish[option] = some(["nginx", "Shop", "*", "svchost", "sshd"]) or ["x"]
+    return {"given": given, "wish": wish, "seeds": 3}
+
+
+def test_no_world_is_too_odd(ask):
+    """Whatever is seen: a plan in words, the same in every order, nothing done beside a refusal, and none of ours ever touched."""
+    chance = random.Random(20)
+    worlds = [odd_world(chance) for _index in range(700)]
+    acted = 0
+    for world, told in zip(worlds, ask("Plans", worlds)):
+        assert "error" not in told, (told, world)
+        assert told["shuffled"] == [], world
+        refused = any(port["blocked_by"] for port in told["ports"].values())
+        assert not (told["actions"] and (refused or world["wish"]["state"] == "present")), world
+        spared = {0, 4, *world["given"]["this_task"], *map(int, world["given"]["carriers"])}
+        assert not spared & {pid for step in told["actions"] for pid in step["asks"] + step["then"]}, world
+        acted += bool(told["actions"])
+    assert acted > 5
 
 
 # The same words ---------------------------------------------------------------------------------------------------

@@ -91,9 +91,13 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             {
                 return null;
             }
+            if (one.Holder.Queue != null && one.Holder.Queue.Iis)
+            {
+                return Reasons.WouldRespawn(one.Who, "IIS", "with the next request");
+            }
             Service service = Managers.Facts(one.Snapshot, one.Holder.Services[0]);
             Process process = Managers.ProcessOf(one.Snapshot, service) ?? one.Main;
-            if (process == null || process.Services.Count > 1)
+            if (one.Main == null || process.Services.Count > 1)
             {
                 return Reasons.SharedHost(one.Who);
             }
