@@ -117,7 +117,7 @@ def _wait_booted(name: str) -> None:
         return state in ("running", "degraded")
 
     try:
-        wait_for("the boot of %s" % name, booted, 90)
+        wait_for("the boot of %s" % name, booted, 240)
     except LabError as error:
         log = docker("exec", name, "systemctl", "--no-pager", "list-jobs", check=False).stdout
         raise LabError("%s\n%s" % (error, log)) from None
