@@ -16,6 +16,7 @@ gets here. Times are seconds; ``started`` is seconds since the epoch, UTC.
 import typing as t
 
 # The nouns of that file are nouns of this one: who needs a Process need not know where it is written down.
+# pylint: disable=useless-import-alias,unused-import
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Container as Container
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Endpoint as Endpoint
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Process as Process
@@ -24,6 +25,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._managers impor
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Unit as Unit
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import UnitFacts as UnitFacts
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import UnitTarget as UnitTarget
+
+# pylint: enable=useless-import-alias,unused-import
 
 TCP = "tcp"
 UDP = "udp"

@@ -144,18 +144,22 @@ EXAMPLES = r"""
           ports: "{{ report.summary }}"
       run_once: true
 
-- name: With a plan, for everybody who may read the pages of a web server
-  harbormaster.ports.fleet_report:
-    facts_variable: listening
-    plan:
-      - 8080
-      - {port: 443/tcp, owner: [nginx, W3SVC]}
-    dest: /var/www/html/ports
-    mode: '0644'
+- name: Variations
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: With a plan, for everybody who may read the pages of a web server
+      harbormaster.ports.fleet_report:
+        facts_variable: listening
+        plan:
+          - 8080
+          - {port: 443/tcp, owner: [nginx, W3SVC]}
+        dest: /var/www/html/ports
+        mode: '0644'
 
-- name: Only the table, of what a check has found
-  harbormaster.ports.fleet_report:
-    result_variable: checked
+    - name: Only the table, of what a check has found
+      harbormaster.ports.fleet_report:
+        result_variable: checked
 """
 
 RETURN = r"""

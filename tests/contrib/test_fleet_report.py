@@ -258,7 +258,10 @@ def test_what_a_host_says_is_never_a_template(fleet, tmp_path):
 
 def test_become_and_the_interpreter_of_the_host_mean_nothing_for_it(fleet, real):
     """The report is written for a host that can't be reached, with a become that does not exist."""
-    lines = "a ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1 ansible_python_interpreter=/no/python ansible_become=true ansible_become_method=sudo ansible_become_exe=/no/sudo\n"
+    lines = (
+        "a ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1 ansible_python_interpreter=/no/python "
+        "ansible_become=true ansible_become_method=sudo ansible_become_exe=/no/sudo\n"
+    )
     real.write("hosts", lines)
     book = PLAY % {"vars": "{}", "options": json.dumps(DEST)}
     real.write("play.yml", book[: book.index("        - copy")])

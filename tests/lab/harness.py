@@ -37,7 +37,7 @@ class Result(zoo.Result):
     """What one task returned, and how long it took, as the controller sees it."""
 
     def __init__(self, values: dict, end: str, seconds: float) -> None:
-        dict.__init__(self, values)
+        super(zoo.Result, self).__init__(values)  # pylint: disable=bad-super-call
         self.end, self.seconds = end, seconds
         text = json.dumps(values)
         assert "Traceback" not in text, "a traceback reached the user: %s" % text

@@ -82,7 +82,7 @@ def hidden(port, protocol="tcp", address="0.0.0.0", why="not_root"):
     return {**found, "stime": None, "owner_status": why, "owners": []}
 
 
-def facts(*rows, ephemeral=EPHEMERAL):
+def facts(*rows, ephemeral=EPHEMERAL):  # pylint: disable=dangerous-default-value
     """The registered result of the facts module."""
     listed = {name: [one for one in rows if one["protocol"] == name] for name in ("tcp", "udp")}
     return {

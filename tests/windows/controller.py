@@ -101,6 +101,7 @@ class Site:
             stderr=subprocess.PIPE,
             text=True,
             timeout=180,
+            check=False,
         )
 
     def play(self, text: str, **environment: str) -> dict[str, t.Any]:

@@ -101,6 +101,7 @@ def compiled(command: t.Sequence[str], out: Path, sources: t.Iterable[Path]) -> 
         stderr=subprocess.STDOUT,
         text=True,
         timeout=180,
+        check=False,
     )
     if done.returncode or not out.exists():
         raise CompileError(done.stdout)
@@ -152,7 +153,9 @@ def program(
         commands += [["count_dll", str(CACHE), name, str(work)] for name in counted]
         for script, *arguments in commands:
             command = [str(SCRIPTS / script), *arguments, *map(str, sources)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180)
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180, check=False
+            )
             if done.returncode:
                 raise CompileError(done.stdout)
 
@@ -240,6 +243,7 @@ class Prefix:
             errors="replace",
             timeout=timeout + 60,
             env=dict(self.environment, RIG_TIMEOUT=str(timeout), **environment),
+            check=False,
         )
 
     def start(self, *arguments: str, ready: bool = True) -> Animal:
@@ -324,6 +328,11 @@ def setup() -> str:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as out:
         done = subprocess.run(
-            [str(SCRIPTS / "setup"), str(CACHE)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=1800
+            [str(SCRIPTS / "setup"), str(CACHE)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            timeout=1800,
+            check=False,
         )
     return "" if done.returncode == 0 else "the Windows rig can't be set up:\n%s" % log.read_text()[-2000:]

@@ -38,6 +38,7 @@ def options_of(app, name, given):
         stderr=subprocess.PIPE,
         text=True,
         timeout=60,
+        check=False,
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return json.loads(done.stdout)

@@ -40,6 +40,7 @@ def ask(tools, csharp):
             text=True,
             timeout=60,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "de_DE.UTF-8", **environment},
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)

@@ -40,6 +40,7 @@ def ask(tools, csharp):
             text=True,
             timeout=300,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            check=False,
         )
         assert done.returncode == 0 and not done.stderr, done.stdout[-2000:] + done.stderr
         return json.loads(done.stdout)

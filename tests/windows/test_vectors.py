@@ -46,6 +46,7 @@ def ask(app_with_entry):
             text=True,
             timeout=120,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            check=False,
         )
         assert done.returncode == 0 and not done.stderr, done.stdout[-2000:] + done.stderr
         return json.loads(done.stdout)
@@ -214,11 +215,18 @@ def odd_world(chance):
             row["service"] = chance.choice(services)
         sockets.append(row)
     processes = [
-        {"pid": pid, "name": chance.choice(names), "parent": chance.choice([0, *pids]), "services": some(services) if chance.random() < 0.4 else [], "window": chance.random() < 0.8,
-         "critical": chance.random() < 0.03, "denied": chance.random() < 0.05}
+        {
+            "pid": pid,
+            "name": chance.choice(names),
+            "parent": chance.choice([0, *pids]),
+            "services": some(services) if chance.random() < 0.4 else [],
+            "window": chance.random() < 0.8,
+            "critical": chance.random() < 0.03,
+            "denied": chance.random() < 0.05,
+        }
         for pid in pids
         if chance.random() < 0.97
-    ]  # fmt: skip
+    ]
     given = {
         "sockets": sockets,
         "processes": processes,

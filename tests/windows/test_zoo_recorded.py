@@ -18,7 +18,7 @@ from windows.stages import stage
 from windows.stages.tables import BOUND_AT, table, tcp4, tcp6
 from windows.test_zoo import METHOD, Zoo, entry, server_of, steady
 
-EXCLUDED = stage.netsh_text("excluded-de-cp850.txt").decode("cp850")
+EXCLUDED = stage.netsh_text("excluded-de-cp850.bin").decode("cp850")
 QUEUE = """
 Snapshot of HTTP service state (Request Queue View):
 -----------------------------------------------------

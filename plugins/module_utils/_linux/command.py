@@ -87,7 +87,7 @@ def run(
         elif "HOME" in os.environ:
             variables["HOME"] = os.environ["HOME"]
         variables.update(environment or {})
-        process = subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn
+        process = subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn,ansible-bad-function
             words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -26,8 +26,13 @@ Json = t.Any
 
 
 def netsh_text(name: str) -> bytes:
-    """What netsh has said, with the ends of lines that it has; in here they are as everywhere else."""
-    return (RECORDED / "netsh" / name).read_bytes().replace(b"\n", b"\r\n")
+    """What netsh has said, with the ends of lines that it has; in here they are as everywhere else.
+
+    Texts in a code page are no text to most programs: they end in ``.bin``.
+    """
+    path = RECORDED / "netsh" / name
+    path = path if path.exists() else path.with_suffix(".bin")
+    return path.read_bytes().replace(b"\n", b"\r\n")
 
 
 def program(csharp: Path, recorded: bool = False) -> Path:

@@ -17,7 +17,7 @@ from windows.stages.tables import BOUND_AT, table, tcp4
 @pytest.fixture
 def bystander(start, more_ports):
     """Somebody else, on another port, who must live."""
-    animal = start("listen", "tcp4", "127.0.0.1", next(more_ports))
+    animal = start("listen", "tcp4", "127.0.0.1", next(more_ports, None))
     yield animal
     assert animal.alive()
 

@@ -133,7 +133,7 @@ def test_queues_of_a_newer_windows(understood):
     assert (shop["name"], shop["pids"], shop["ports"]) == ("shop", [4120, 4376], [8080])
 
 
-@pytest.mark.parametrize("name", ["queues-fr-cp850.txt", "queues-zh-cp936.txt", "queues-ja-cp932.txt"])
+@pytest.mark.parametrize("name", ["queues-fr-cp850.bin", "queues-zh-cp936.bin", "queues-ja-cp932.bin"])
 def test_queues_in_other_words_and_code_pages(understood, name):
     (shop,) = understood("Queues", text_of(name))
     assert (shop["pids"], shop["ports"]) == ([4120, 4376], [8080])
@@ -141,7 +141,7 @@ def test_queues_in_other_words_and_code_pages(understood, name):
 
 
 def test_queues_of_an_older_windows_in_other_words(understood):
-    (winrm,) = understood("Queues", text_of("queues-de-cp850.txt"))
+    (winrm,) = understood("Queues", text_of("queues-de-cp850.bin"))
     assert (winrm["pids"], winrm["ports"]) == ([944], [5985, 47001])
 
 

@@ -18,7 +18,8 @@ def _row(port, name="nginx", protocol="tcp", address="0.0.0.0", **more):
         "started": "2026-03-01T06:12:44Z" if known else None, "stime": None,
     }  # fmt: skip
     who.update(more)
-    return {"owner_status": "known" if known else "not_root", "owners": [who] if known else [], **who, "address": address, "port": port, "protocol": protocol}  # fmt: skip
+    seen = {"owner_status": "known" if known else "not_root", "owners": [who] if known else []}
+    return {**seen, **who, "address": address, "port": port, "protocol": protocol}
 
 
 @pytest.fixture
