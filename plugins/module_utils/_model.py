@@ -291,6 +291,7 @@ class Step(t.NamedTuple):
     :param ports: labels of the asked ports that it frees.
     :param also_frees: labels of ports that it frees as well and that nobody asked for.
     :param also_stops: what stops with it.
+    :param dependants: those of them that depend on it; the others would only start it again.
     :param returns_at_boot: whether the holder comes back at boot; None when nobody can know.
     :param roots: processes that are signalled first.
     :param members: processes that share the sockets; signalled only when the roots are gone and they still hold them.
@@ -315,6 +316,7 @@ class Step(t.NamedTuple):
     ports: t.Tuple[str, ...]
     also_frees: t.Tuple[str, ...] = ()
     also_stops: t.Tuple[str, ...] = ()
+    dependants: t.Tuple[str, ...] = ()
     returns_at_boot: t.Optional[bool] = None
     roots: t.Tuple[Target, ...] = ()
     members: t.Tuple[Target, ...] = ()

@@ -179,7 +179,8 @@ options:
     default: false
   collateral:
     description:
-      - What to do when stopping a holder frees ports too that were not asked for, a warning or a refusal.
+      - What to do when stopping a holder also frees ports that were not asked for, or stops units or containers that depend on it, a
+        warning or a refusal.
     type: str
     default: warn
     choices: [warn, refuse]

@@ -119,6 +119,9 @@ def test_collateral_is_told_and_can_be_refused(host: Host):
 def test_dependants_alone_are_collateral_too(host: Host):
     host.unit("base.service", "lab-serve 8080")
     host.unit("needs.service", "/bin/sleep 900", sections="[Unit]\nRequires=base.service\nAfter=base.service\n")
+    refused = host.free(8080, again=False, collateral="refuse").done
+    assert refused.failed and not refused["changed"] and refused["reason"] == "collateral", refused
+    assert "needs.service" in refused["msg"] and host.active("needs.service")
     freed = host.free(8080)
     assert stopped(freed, 8080, "base.service")["also_stops"] == ["needs.service"]
 

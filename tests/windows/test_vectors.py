@@ -449,25 +449,25 @@ SAID = [
     (
         "A service is stopped through the service manager, never by its process",
         None,
-        "would stop httpd.exe (pid 100, service Apache2.4) through the service manager to free 80/tcp",
+        "would stop httpd.exe (pid 100, service Apache2.4) through the service manager (back at boot) to free 80/tcp",
     ),
     (
         "A service is stopped through the service manager, never by its process",
         "done",
-        "stopped httpd.exe (pid 100, service Apache2.4) through the service manager, which dropped 2 connections; it returns at boot; "
+        "stopped httpd.exe (pid 100, service Apache2.4) through the service manager, which dropped 2 connections (back at boot); "
         "80/tcp free: nothing took it back, and a bind worked",
     ),
     (
         "persist sets the start type, and says how that is taken back",
         "done",
-        "stopped httpd.exe (pid 100, service Apache2.4) through the service manager, which dropped 2 connections; it will not be back at boot "
-        '(undo: sc.exe config "Apache2.4" start= delayed-auto); 80/tcp free: nothing took it back, and a bind worked',
+        "stopped httpd.exe (pid 100, service Apache2.4) through the service manager, which dropped 2 connections (not back at boot; "
+        'undo: sc.exe config "Apache2.4" start= delayed-auto); 80/tcp free: nothing took it back, and a bind worked',
     ),
     (
         "What depends on a service is stopped before it",
         "done",
-        "stopped sqlservr.exe (pid 100, service MSSQLSERVER) through the service manager, which dropped 2 connections; with it stopped Reports "
-        "and SQLSERVERAGENT; it returns at boot; 1433/tcp free: nothing took it back, and a bind worked",
+        "stopped sqlservr.exe (pid 100, service MSSQLSERVER) through the service manager, which dropped 2 connections and with it Reports "
+        "and SQLSERVERAGENT (back at boot); 1433/tcp free: nothing took it back, and a bind worked",
     ),
     (
         "force true ends a process without a window at once",

@@ -296,10 +296,12 @@ def still_held(who: str) -> Refusal:
     )
 
 
-def collateral(who: str, ports: str) -> Refusal:
-    """``collateral: refuse`` and the step frees more than was asked for."""
+def collateral(who: str, ports: str, dependants: str) -> Refusal:
+    """``collateral: refuse`` and the step frees or stops more than was asked for."""
+    besides = " and".join(text for text in (ports and " free " + ports, dependants and " stop " + dependants) if text)
+    allow = "allow it with collateral: warn"
     return Refusal(
         COLLATERAL,
-        "stopping %s would also free %s" % (who, ports),
-        "ask for those ports too, or allow it with collateral: warn",
+        "stopping %s would also%s" % (who, besides),
+        "ask for those ports too, or " + allow if ports else allow,
     )

@@ -60,15 +60,17 @@ def plan(snapshot: Snapshot, policy: Policy, ports: t.Sequence[PortPlan]) -> t.L
 
 
 def refuse_collateral(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) -> t.List[PortPlan]:
-    """The ports, with a refusal on each one whose step would free more than was asked for."""
-    refused: t.Dict[str, Step] = {label: step for step in planned if step.also_frees for label in step.ports}
+    """The ports, with a refusal on each one whose step would free or stop more than was asked for."""
+    refused: t.Dict[str, Step] = {
+        label: step for step in planned if step.also_frees or step.dependants for label in step.ports
+    }
     answer = []
     for port in ports:
         step = refused.get(port.wish.label)
         if step is None or port.refusal is not None:
             answer.append(port)
             continue
-        refusal = reasons.collateral(step.target, ", ".join(step.also_frees))
+        refusal = reasons.collateral(step.target, ", ".join(step.also_frees), ", ".join(step.dependants))
         marked = tuple(
             holder._replace(stoppable=False, outcome="refused", refusal=refusal)
             if holder.key in step.holders
@@ -169,6 +171,7 @@ def _merged(first: Step, second: Step) -> Step:
         holders=_union(first.holders, second.holders),
         units=_union(first.units, second.units),
         also_stops=tuple(name for name in _union(first.also_stops, second.also_stops) if name not in primary),
+        dependants=_union(first.dependants, second.dependants),
         disable=_union(first.disable, second.disable),
         mask=_union(first.mask, second.mask),
         settings=_union(first.settings, second.settings),

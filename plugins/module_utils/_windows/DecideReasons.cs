@@ -246,12 +246,13 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 "wait longer with timeout, or let the task stop it with method: auto", true);
         }
 
-        /// <summary>collateral: refuse and the step frees more than was asked for.</summary>
-        public static Refusal Collateral(string who, string ports)
+        /// <summary>collateral: refuse and the step frees or stops more than was asked for.</summary>
+        public static Refusal Collateral(string who, string ports, string dependants)
         {
-            return new Refusal(
-                Codes.Collateral, "stopping " + who + " would also free " + ports,
-                "ask for those ports too, or allow it with collateral: warn");
+            string besides = (ports.Length > 0 ? " free " + ports : "") + (ports.Length > 0 && dependants.Length > 0 ? " and" : "")
+                + (dependants.Length > 0 ? " stop " + dependants : "");
+            string remedy = ports.Length > 0 ? "ask for those ports too, or allow it with collateral: warn" : "allow it with collateral: warn";
+            return new Refusal(Codes.Collateral, "stopping " + who + " would also" + besides, remedy);
         }
     }
 }

@@ -54,18 +54,18 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             return Listed.Of(order.Select(key => found[key].WithAlsoFrees(AlsoFrees(snapshot, found[key], holders[key], rows, asked))));
         }
 
-        /// <summary>The ports, with a refusal on each one whose step would free more than was asked for.</summary>
+        /// <summary>The ports, with a refusal on each one whose step would free or stop more than was asked for.</summary>
         public static IEnumerable<PortPlan> RefuseCollateral(IEnumerable<PortPlan> ports, IEnumerable<Step> planned)
         {
             foreach (PortPlan port in ports)
             {
-                Step step = planned.LastOrDefault(one => one.AlsoFrees.Count > 0 && one.Ports.Contains(port.Wish.Label));
+                Step step = planned.LastOrDefault(one => one.AlsoFrees.Count + one.AlsoStops.Count > 0 && one.Ports.Contains(port.Wish.Label));
                 if (step == null || port.Refusal != null)
                 {
                     yield return port;
                     continue;
                 }
-                Refusal refusal = Reasons.Collateral(step.Target, string.Join(", ", step.AlsoFrees));
+                Refusal refusal = Reasons.Collateral(step.Target, string.Join(", ", step.AlsoFrees), string.Join(", ", step.AlsoStops));
                 IEnumerable<Holder> marked = port.Holders.Select(
                     holder => step.Holders.Contains(holder.Key) ? holder.With(Fate.Refused, refusal, false) : holder);
                 yield return port.Judged(marked, refusal, false);

@@ -134,7 +134,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
                 port => port.Holders.Where(holder => holder.Outcome == Fate.Kept).Select(holder => "kept " + holder.Name + " on " + port.Wish.Label)).ToList();
             if (story.CheckMode && story.Plan.Steps.Count > 0)
             {
-                IEnumerable<string> would = story.Plan.Steps.Select(step => "would " + Deed(step, false) + " to free " + And(step.Ports));
+                IEnumerable<string> would = story.Plan.Steps.Select(step => "would " + Deed(step, false) + Besides(step) + " to free " + And(step.Ports));
                 return Together(would.Concat(kept).ToList(), new PortPlan[0]);
             }
             List<string> labels = ports.Where(IsFree).Select(port => port.Wish.Label).ToList();
@@ -183,19 +183,18 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             {
                 text += ", which dropped " + outcome.Dropped + " connections";
             }
-            if (step.AlsoStops.Count > 0)
-            {
-                text += "; with it stopped " + And(step.AlsoStops);
-            }
+            return text + Besides(step);
+        }
+
+        /// <summary>What a step means beyond the port.</summary>
+        private static string Besides(Step step)
+        {
+            string text = step.AlsoStops.Count > 0 ? " and with it " + And(step.AlsoStops) : "";
             if (step.Persist && step.Undo != null)
             {
-                text += "; it will not be back at boot (undo: " + step.Undo + ")";
+                return text + " (not back at boot; undo: " + step.Undo + ")";
             }
-            else if (step.ReturnsAtBoot == true)
-            {
-                text += "; it returns at boot";
-            }
-            return text;
+            return step.ReturnsAtBoot == true ? text + " (back at boot)" : text;
         }
 
         /// <summary>What a step does, or did, to whom and by whom.</summary>
