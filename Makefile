@@ -35,7 +35,8 @@ test: .venv/ready ## everything that has to pass before a change goes in
 	@status=0; \
 	$(PARALLEL) nox-units-3.8 nox-style nox-sanity-2.16 nox-sanity-2.21 nox-units-3.13 nox-lint nox-ansible-lint \
 		nox-docs-check nox-build-import-check nox-license-check nox-extra-checks nox-changelog || status=1; \
-	$(NOX) -s target-2.16 target-2.21 integration fleet-2.16 fleet-2.21 report lab windows || status=1; \
+	$(NOX) -s target-2.16 target-2.21 integration fleet-2.16 fleet-2.21 report || status=1; \
+	$(PARALLEL) nox-lab nox-windows || status=1; \
 	exit $$status
 
 .PHONY: windows-test
