@@ -46,10 +46,10 @@ def failed(site, run):
 
 
 def replace_by_protected(site, host):
-    """Somebody has put a container engine on the port of the shop."""
+    """Somebody has put a program that the machine depends on onto the port of the shop."""
     (old,) = site.pids(host, site.hosts[host]["shop_folder"] + "/shopd")
     site.fleet.run(host, "kill -9 %d" % old)
-    return site.hold(host, PORT, name="containerd")
+    return site.hold(host, PORT, name="NetworkManager")
 
 
 def test_a_protected_holder_stops_its_host_only(shop):
