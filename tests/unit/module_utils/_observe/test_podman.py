@@ -134,7 +134,11 @@ def test_whose_containers_are_behind_a_relay(in_netns):
 
 def without_a_monitor():
     os.environ["XDG_RUNTIME_DIR"] = "/run/mine"
-    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as process:
+    script = "import os, sys; os.write(1, b'x'); sys.stdin.read()"
+    words = [sys.executable, "-c", script]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        # Popen may return before the program has its own environment, where the kernel has vfork.
+        assert process.stdout.read(1) == b"x"
         found = accounts([relay("pasta.avx2", 0, process.pid)])
         process.stdin.close()
     return found, accounts([], unreserved=True)
