@@ -15,8 +15,8 @@ from pathlib import Path
 from labkit.place import CACHE, KEY, docker, run, say
 
 SUITE = "bookworm"
-MIRROR = os.environ.get("HARBORMASTER_LAB_MIRROR", "http://deb.debian.org/debian")
-SECURITY = os.environ.get("HARBORMASTER_LAB_SECURITY_MIRROR", "http://deb.debian.org/debian-security")
+# Another mirror of Debian than the one that debootstrap takes by itself.
+MIRROR = os.environ.get("HARBORMASTER_LAB_MIRROR", "")
 PM2 = "7.0.4"
 HOST_FILES = Path(__file__).resolve().parents[1] / "host"
 
@@ -87,7 +87,15 @@ def _base() -> Path:
         say("debootstrap %s" % SUITE)
         tree = CACHE / "base"
         shutil.rmtree(tree, ignore_errors=True)
-        run("debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, tree, MIRROR, seconds=900)
+        run(
+            "debootstrap",
+            "--variant=minbase",
+            "--include=ca-certificates",
+            SUITE,
+            tree,
+            *([MIRROR] if MIRROR else []),
+            seconds=900,
+        )
         run("tar", "-C", tree, "--numeric-owner", "-cf", path.with_suffix(".new"), ".", seconds=300)
         path.with_suffix(".new").replace(path)
         shutil.rmtree(tree)
@@ -96,9 +104,6 @@ def _base() -> Path:
 
 def _packages(tree: Path) -> None:
     shutil.copy("/etc/resolv.conf", tree / "etc/resolv.conf")
-    (tree / "etc/apt/sources.list").write_text(
-        f"deb {MIRROR} {SUITE} main\ndeb {MIRROR} {SUITE}-updates main\ndeb {SECURITY} {SUITE}-security main\n"
-    )
     policy = tree / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
