@@ -173,3 +173,12 @@ def test_every_reason_code_is_a_word():
 
 def test_what_ansible_adds_is_not_documented():
     assert not set(DOCUMENTS["RETURN"]) & ANSIBLES
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.glob("*/*.yml")), ids=lambda path: path.name)
+def test_documentation_that_lies_beside_its_code_can_be_read(path):
+    """What is documented there is compared with the code in tests/windows; a slip of the pen shows here, in seconds."""
+    documentation = yaml.safe_load(path.read_text(encoding="utf-8"))["DOCUMENTATION"]
+    assert path.stem in (documentation.get("name"), documentation.get("module"))
+    if path.stem == "win_port_owner":
+        assert dict(flat(documentation["options"], "suboptions")).keys() == DOCUMENTED.keys()
