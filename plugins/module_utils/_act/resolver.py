@@ -28,7 +28,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import E
 
 # A restart that is half done is nothing to walk away from, however short the grace period.
 SHORTEST_RESTART = 5.0
-# For the restart with the old settings.
+# For the stop, and for the start with the old settings.
 WAY_BACK = 30.0
 # Servers that a network manager tells systemd-resolved come after its start.
 SERVERS_WAIT = 5.0
@@ -163,7 +163,11 @@ class _Change:
             except OSError as error:
                 problems.append("%s: %s" % (error.filename, error.strerror))
         if self._restarted:
-            why = self._start("restart", WAY_BACK)
+            # Where it did not start, systemd goes on trying by itself. A restart would join such an attempt, which began
+            # with the new settings, and fail with it: a stop ends them all, and what starts then has read the old ones.
+            systemd.systemctl(None, ["stop", "--", self._unit], WAY_BACK)
+            systemd.systemctl(None, ["reset-failed", "--", self._unit], systemd.PATIENCE)
+            why = self._start("start", WAY_BACK)
             if why:
                 problems.append(
                     "%s is not back (%s), start it with systemctl restart %s" % (self._unit, why, self._unit)
