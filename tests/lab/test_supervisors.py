@@ -47,7 +47,7 @@ def services(host: Host, folder: str) -> None:
         host.write("%s/%s/run" % (folder, name), "#!/bin/sh\nexec lab-serve %d\n" % port, "755")
 
 
-def monit(host: Host) -> None:
+def monit(host: Host, configuration: str = "/etc/monit/monitrc", seconds: int = 2) -> None:
     host.write(
         "/usr/local/sbin/web",
         "#!/bin/sh\nif [ $1 = stop ]; then exec kill $(cat /run/web.pid); fi\n"
@@ -55,12 +55,12 @@ def monit(host: Host) -> None:
         "755",
     )
     host.write(
-        "/etc/monit/monitrc",
-        "set daemon 2\nset httpd unixsocket /run/monit.socket allow root:x\ncheck process web with pidfile /run/web.pid\n"
-        '  start program = "/usr/local/sbin/web start"\n  stop program = "/usr/local/sbin/web stop"\n',
+        configuration,
+        "set daemon %d\nset httpd unixsocket /run/monit.socket allow root:x\ncheck process web with pidfile /run/web.pid\n"
+        '  start program = "/usr/local/sbin/web start"\n  stop program = "/usr/local/sbin/web stop"\n' % seconds,
         "600",
     )
-    host.unit("monit.service", "/usr/bin/monit -I -c /etc/monit/monitrc")
+    host.unit("monit.service", "/usr/bin/monit -I -c " + configuration)
 
 
 def pm2(host: Host) -> None:
@@ -95,6 +95,15 @@ def test_stopped_by_its_own_command(host: Host, name: str):
     assert host.sh(DAEMONS[name]) == daemon, "the supervisor itself lives on"
     if others:
         assert host.pids(8081) == others
+
+
+def test_what_monit_has_only_just_started(host: Host):
+    """Its status tells the pid after its next round, minutes later. It would answer a signal with a new start all the same."""
+    host.spoil()
+    monit(host, "/srv/monitrc", seconds=300)
+    host.wait_held(8080, seconds=30)
+    action = stopped(host, host.free(8080), 8080)
+    assert "web" in action["target"], action
 
 
 @pytest.mark.parametrize("name", ["supervisord", "runit"])

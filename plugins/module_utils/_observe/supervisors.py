@@ -265,14 +265,18 @@ def _by_monit(processes: t.Mapping[int, Process], holders: t.Sequence[int]) -> t
     monit = next((pid for pid in map(_pid_in, _MONIT_PID_FILES) if pid and _name_of(pid) == "monit"), 0)
     if not monit:
         return {}
-    text, why = _ask(["monit", "-B", "status"], None)
+    words = monit_words(_arguments(monit), _folder(monit) or "/")
+    text, why = _ask([*words, "-B", "status"], None)
     watched = {told.pid: told.name for told in parse_monit_status(text)}
     answers = bool(watched) or (not why and "Monit" in text)
     if not answers:
-        # Its interface is off or refuses: the pid files still tell what it would start again.
-        checks = _monit_checks()
-        watched = {pid: name for name, pid in ((name, _pid_in(path)) for name, path in checks.items()) if pid}
         why = why or "its interface is switched off (set httpd)"
+    # The pid files tell what it would start again where its interface is off or refuses, and of a program that it has
+    # just started: its status has a new pid only after the next of its rounds, which may be minutes apart.
+    checks = _monit_checks(words[2:3] or _MONIT_FILES)
+    for name, pid in ((name, _pid_in(path)) for name, path in checks.items()):
+        if pid:
+            watched.setdefault(pid, name)
     found = {}
     for pid in holders:
         process = processes[pid]
@@ -282,15 +286,26 @@ def _by_monit(processes: t.Mapping[int, Process], holders: t.Sequence[int]) -> t
         name = watched[child]
         entry = Supervised("monit", monit, name, child)
         if answers:
-            entry = entry._replace(stop=("monit", "stop", name), start=("monit", "start", name))
+            entry = entry._replace(stop=(*words, "stop", name), start=(*words, "start", name))
         found[pid] = entry._replace(why="" if answers else why)
     return found
 
 
-def _monit_checks() -> t.Dict[str, str]:
+def monit_words(arguments: t.Sequence[str], folder: str) -> t.List[str]:
+    """How to call monit for a daemon with this command line: with the same configuration, in which its interface is.
+
+    :param folder: the daemon's working directory, which a relative path in there means.
+    """
+    for number, word in enumerate(arguments):
+        if word == "-c" and number + 1 < len(arguments):
+            return ["monit", "-c", os.path.join(folder, arguments[number + 1])]
+    return ["monit"]
+
+
+def _monit_checks(files: t.Sequence[str]) -> t.Dict[str, str]:
     import glob
 
-    texts = [_read(path).decode("utf-8", "replace") for path in _MONIT_FILES]
+    texts = [_read(path).decode("utf-8", "replace") for path in files]
     for text in list(texts):
         for pattern in _MONIT_INCLUDE.findall(text):
             texts += [_read(path).decode("utf-8", "replace") for path in sorted(glob.glob(pattern))]

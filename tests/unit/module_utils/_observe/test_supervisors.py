@@ -311,6 +311,23 @@ def test_monit_knows_what_it_watches(monit):
     assert (found[1202].program, found[1202].stop, found[1202].pid) == ("mweb", ("monit", "stop", "mweb"), 50)
 
 
+def test_what_monit_has_just_started_is_known_by_its_pid_file(monit):
+    """Its status has the new pid only after its next round. Until then a signal would be answered with a new start."""
+    monit.answers = {"status": MONIT.replace("  pid                          1202\n", "")}
+    found = supervisors.supervised(HOLDERS, {1202, 7}, True)
+    assert set(found) == {1202}
+    assert (found[1202].program, found[1202].stop, found[1202].why) == ("mweb", ("monit", "stop", "mweb"), "")
+
+
+def test_monit_is_asked_with_its_own_configuration(monit, monkeypatch):
+    monkeypatch.setattr(supervisors, "_words", lambda path: ["/usr/bin/monit", "-I", "-c", "/srv/monitrc"])
+    monit.files["/srv/monitrc"] = monit.files.pop("/etc/monit/monitrc")
+    monit.answers = {"-c /srv/monitrc -B status": MONIT.replace("1202", "1")}
+    found = supervisors.supervised(HOLDERS, {1202}, True)[1202]
+    assert found.stop == ("monit", "-c", "/srv/monitrc", "stop", "mweb")
+    assert found.start == ("monit", "-c", "/srv/monitrc", "start", "mweb")
+
+
 def test_a_silent_monit_is_known_by_its_pid_files(monit):
     monit.answers = {"status": command.Answer(("monit",), 1, stderr="Monit: the monit daemon is not listening")}
     found = supervisors.supervised(HOLDERS, {1202}, True)[1202]
