@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import time
 import typing as t
 
@@ -74,20 +75,41 @@ def _configure(step: Step, eyes: Eyes) -> Outcome:
     names = [target.unit.name for target in step.units]
     if len(names) != 1 or not systemd.same(step, systemd.states(None, names)) or not systemd.still(step, eyes):
         return outcome("gone", False)
-    change = _Change(step, eyes)
+    with _to_the_end():
+        change = _Change(step, eyes)
+        try:
+            change.prepare()
+        except OSError as error:
+            left = change.take_back()
+            return outcome("failed", bool(left), _unprepared(step, error, left))
+        try:
+            refusal = change.restart() or change.check()
+        except (PortsError, OSError) as error:
+            reason = "whether %s has let it go can't be seen: %s" % (step.target, error)
+            refusal = Refusal(STEP_FAILED, reason, "look with state: present, then run the task again")
+        if refusal is None:
+            return outcome("done", True)
+        return outcome("failed", True, refusal._replace(reason="%s; %s" % (refusal.reason, _back(change.take_back()))))
+
+
+@contextlib.contextmanager
+def _to_the_end() -> t.Iterator[None]:
+    """What asks this process to end waits until the change is whole, or taken back: its parts are bounded in time."""
+    came: t.List[int] = []
+    asking = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    # An ignored signal stays ignored; a handler, unlike a mask, is not handed on to systemctl.
+    before = {number: signal.getsignal(number) for number in asking}
+    for number, handler in before.items():
+        if handler not in (None, signal.SIG_IGN):
+            signal.signal(number, lambda which, _frame: came.append(which))
     try:
-        change.prepare()
-    except OSError as error:
-        left = change.take_back()
-        return outcome("failed", bool(left), _unprepared(step, error, left))
-    try:
-        refusal = change.restart() or change.check()
-    except (PortsError, OSError) as error:
-        reason = "whether %s has let it go can't be seen: %s" % (step.target, error)
-        refusal = Refusal(STEP_FAILED, reason, "look with state: present, then run the task again")
-    if refusal is None:
-        return outcome("done", True)
-    return outcome("failed", True, refusal._replace(reason="%s; %s" % (refusal.reason, _back(change.take_back()))))
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler not in (None, signal.SIG_IGN):
+                signal.signal(number, handler)
+        for first in came[:1]:
+            os.kill(os.getpid(), first)
 
 
 class _Change:

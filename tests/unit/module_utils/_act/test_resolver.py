@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 
 import pytest
@@ -85,6 +86,8 @@ class Host:
             self.trying, self.active = False, "inactive"
             return answer
         assert words[0] in ("start", "restart") and words[1:] == [UNIT]
+        if words[0] == "restart":
+            self.interrupt()
         if self.hangs:
             return answer._replace(status=-9, timed_out=True, seconds=timeout)
         if self.limited:
@@ -96,6 +99,9 @@ class Host:
         self.run_number += 1
         self.write_files()
         return answer if started else answer._replace(status=1, stderr="Job for %s failed." % UNIT)
+
+    def interrupt(self):
+        """What comes in the middle of a restart."""
 
     def write_files(self):
         self.uplink.write_text("# nobody\n" if self.forgets and self.off else UPLINK_FILE)
@@ -251,6 +257,25 @@ def test_a_host_that_never_had_a_server_loses_none(host):
     host.etc.write_text("nameserver 192.0.2.1\n")
     well(host.configure())
     assert host.etc.read_text() == "nameserver 192.0.2.1\n"
+
+
+@pytest.mark.parametrize("starts", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_asked_to_end_in_the_middle_ends_after_it(host, monkeypatch, number, starts):
+    before, came = host.files(), []
+    host.starts_when_off = starts
+    monkeypatch.setattr(host, "interrupt", lambda: os.kill(os.getpid(), number))
+    old = signal.signal(number, lambda which, frame: came.append((which, host.files(), host.active)))
+    try:
+        outcome = host.configure()
+    finally:
+        signal.signal(number, old)
+    ((which, files, active),) = came
+    assert (which, active) == (number, "active")
+    if starts:
+        well(outcome)
+    else:
+        assert outcome.result == "failed" and files == before
 
 
 # Nothing to do --------------------------------------------------------------------------------------------------------
