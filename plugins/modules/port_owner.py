@@ -125,7 +125,7 @@ options:
   method:
     description:
       - How a holder may be stopped. V(auto) takes the way of whatever manages it. In this order, that is a unit that runs the
-        container, the container, the service, the supervisor, and a signal.
+        container, the container, the supervisor (which would start again what systemd stops), the service, and a signal.
       - V(service) and V(container) refuse a holder that is not managed in this way. V(container) also stops a container that its
         engine deletes when it stops (C(--rm)).
       - V(signal) sends a signal even when something manages the holder. It is refused where the manager would start it again at once,
