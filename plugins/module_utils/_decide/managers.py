@@ -4,8 +4,9 @@
 """What manages the processes behind a socket. Private to harbormaster.ports. Pure.
 
 The order of managers: a unit that runs the container, the container, the supervisor, the service, and without any of
-these the process itself. A supervisor comes before the service, as it starts again what is stopped past it. A unit manages a holder only when its main process shares the socket or is an ancestor of the
-holder, and when it is no launcher (cron, sshd, a supervisor, a CI agent): what these started is not theirs to stop.
+these the process itself. A supervisor comes before the service, as it starts again what is stopped past it. A unit
+manages a holder only when its main process shares the socket or is an ancestor of the holder, and when it is no launcher
+(cron, sshd, a supervisor, a CI agent): what these started is not theirs to stop.
 """
 
 from __future__ import annotations
