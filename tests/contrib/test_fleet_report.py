@@ -137,7 +137,8 @@ def test_the_report_that_it_replaces_is_the_baseline(fleet, holder):
     holder.process.kill()
     holder.process.wait()
     _said, result = fleet(options, "--limit", "web1")
-    assert [one["port"] for one in document(fleet)["changes"] if one["kind"] == "gone"] == [holder.port]
+    # Other tests of this machine have listeners of their own, which come and go.
+    assert [one["kind"] for one in document(fleet)["changes"] if one["port"] == holder.port] == ["gone"]
     assert document(fleet)["notices"] == []
 
 
