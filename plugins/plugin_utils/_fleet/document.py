@@ -179,7 +179,8 @@ def _host(given: Given, frame: Frame) -> Document:
         entry["listeners"], entry["problems"] = found.rows, found.problems
     elif status == OK:
         entry["listeners"] = plan.rows_of_port_owner(asked, ranges, frame.commands)
-    if given.plan_error:
+    # The role fails for it as well, in the same words.
+    if given.plan_error and given.plan_error not in str(message):
         entry["problems"].append("its plan is not usable: " + (listeners.clean(given.plan_error, 500) or "?"))
     elif frame.facts_asked and _not_judged(given.result):
         why = listeners.clean((given.result or {}).get("msg"), 500)
@@ -200,7 +201,16 @@ def _status(given: Given, asked: t.Optional[t.Mapping[str, t.Any]], facts: bool)
     if asked.get("skipped"):
         return NOT_RUN, "the task was skipped: %s" % (asked.get("skip_reason") or "a condition was not met")
     nothing = "its result holds no %s" % ("facts about ports" if facts else "ports")
-    return FAILED, said or asked.get("module_stderr") or nothing
+    return FAILED, _failure(said, asked.get("module_stderr")) or nothing
+
+
+def _failure(said: t.Any, errors: t.Any) -> t.Optional[str]:
+    """Why a task has failed. Where Python did not even start, Ansible's own sentence is about JSON, and what tells is in stderr."""
+    said = str(said) if said else ""
+    first = next((line.strip() for line in str(errors or "").splitlines() if line.strip()), "")
+    if not first or first in said:
+        return said or None
+    return "%s (%s)" % (first, said) if said else first
 
 
 def _not_judged(result: t.Optional[t.Mapping[str, t.Any]]) -> bool:

@@ -17,6 +17,16 @@ SKIPPED = {"skipped": True, "changed": False, "skip_reason": "Conditional result
         ({"facts": UNREACHABLE}, "unreachable", "No route to host"),
         ({"facts": FAILED}, "failed", "interpreter"),
         ({"facts": {"failed": True, "module_stderr": "killed"}}, "failed", "killed"),
+        (
+            {"facts": dict(FAILED, module_stderr="\npy: not found\nmore\n")},
+            "failed",
+            "py: not found (The module interpreter",
+        ),
+        (
+            {"facts": dict(FAILED, module_stderr="was not found")},
+            "failed",
+            "The module interpreter '/usr/bin/python3' was not found.",
+        ),
         ({"facts": {"failed": True}}, "failed", "holds no facts"),
         ({"facts": {"changed": False}}, "failed", "holds no facts"),
         ({"facts": SKIPPED}, "not_run", "Conditional"),
@@ -90,6 +100,8 @@ def test_one_problem_is_told_once(assemble, host):
     result = {"failed": True, "msg": "plan[0].port: 0 is not usable"}
     (entry,) = assemble(host("web1", result=result, plan_error="plan[0].port: 0 is not usable"))["hosts"]
     assert entry["problems"] == ["its plan is not usable: plan[0].port: 0 is not usable"]
+    (entry,) = assemble(host("web1", facts=result, plan_error="plan[0].port: 0 is not usable"))["hosts"]
+    assert (entry["message"], entry["problems"]) == (result["msg"], [])
 
 
 def test_an_empty_plan_is_none(assemble, host, row):
