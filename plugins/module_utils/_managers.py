@@ -31,6 +31,7 @@ class Container(t.NamedTuple):
     :param published: ports of the host that lead into it.
     :param host_network: it has no network of its own: its processes' sockets are the host's.
     :param restart: restart policy: ``no``, ``always``, ``unless-stopped``, ``on-failure``.
+    :param retries: how often ``on-failure`` starts it again at most; 0 for no limit.
     :param removed_on_stop: the engine deletes it and its anonymous volumes when it stops (``--rm``).
     :param stop_timeout: seconds that the engine gives it to end before it is killed; None when the engine has not said.
     :param project: compose project, Kubernetes namespace, or name of the podman pod.
@@ -55,6 +56,7 @@ class Container(t.NamedTuple):
     published: t.Tuple[Endpoint, ...] = ()
     host_network: bool = False
     restart: str = "no"
+    retries: int = 0
     removed_on_stop: bool = False
     stop_timeout: t.Optional[float] = None
     project: str = ""

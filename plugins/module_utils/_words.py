@@ -159,6 +159,8 @@ def _besides(step: Step) -> str:
         return text + " (not back at boot; undo: %s)" % step.undo
     if step.returns_at_boot:
         return text + " (back at boot)"
+    if step.action == "stop_container" and step.returns_at_boot is None:
+        return text + " (may be back at boot)"
     return text
 
 

@@ -60,6 +60,17 @@ def test_persist_outlives_a_restart_of_the_engine(host: Host):
     assert host.running("cafe") and not host.running("shop") and not host.held(8080)
 
 
+def test_on_failure(host: Host):
+    """Its end by a signal is a failure to dockerd, when that starts again, although it was asked for."""
+    host.container("shop", "8080:80", "--restart", "on-failure:7", command=DEAF)
+    host.container("cafe", "8081:80", "--restart", "on-failure:7", command=DEAF)
+    assert stopped(host, host.free(8080), 8080, "shop")["returns_at_boot"] is None
+    action = stopped(host, host.free(8081, persist=True), 8081, "cafe")
+    assert action["returns_at_boot"] is False and action["undo"] == "docker update --restart=on-failure:7 cafe"
+    host.sh("systemctl restart docker", seconds=90)
+    assert host.running("shop") and not host.running("cafe"), "the prediction was right"
+
+
 def test_what_the_report_says(host: Host):
     labels = (
         "com.docker.compose.project=store",

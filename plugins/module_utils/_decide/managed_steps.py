@@ -134,7 +134,8 @@ def _by_container(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder
         dependants=container.members,
         returns_at_boot=False if lasting else returns,
         persist=lasting,
-        undo="%s update --restart=%s %s" % (_client(container), container.restart, container.name or container.id[:12])
+        undo="%s update --restart=%s %s"
+        % (_client(container), _restart(container), container.name or container.id[:12])
         if lasting
         else "",
         grace=own + ENGINE_MARGIN if policy.grace_period is None else policy.grace_period,
@@ -150,12 +151,19 @@ def _client(container: Container) -> str:
     return "%s -H unix://%s" % (container.engine, container.endpoint)
 
 
+def _restart(container: Container) -> str:
+    """Its restart policy, as an engine's command takes it."""
+    return "%s:%d" % (container.restart, container.retries) if container.retries > 0 else container.restart
+
+
 def _returns(container: Container) -> t.Optional[bool]:
     """Whether a container that was stopped by request comes back when its engine, or the host, starts again."""
-    if container.restart not in ("always", "unless-stopped"):
-        return False
     if container.engine == "podman":
         # podman has no daemon: that depends on podman-restart.service.
+        return None if container.restart in ("always", "unless-stopped") else False
+    if container.restart == "on-failure":
+        # When it starts, dockerd takes one that was stopped and has ended with another status than 0 (143 after TERM, 137
+        # after KILL) for one that has failed.
         return None
     return container.restart == "always"
 

@@ -244,6 +244,7 @@ def parse(content: t.Any, engine: Engine) -> t.Optional[Container]:
         published=bound or endpoints(answers.at(content, "HostConfig", "PortBindings")),
         host_network=answers.text(content, "HostConfig", "NetworkMode") == "host",
         restart=answers.text(content, "HostConfig", "RestartPolicy", "Name") or "no",
+        retries=answers.number(content, "HostConfig", "RestartPolicy", "MaximumRetryCount") or 0,
         removed_on_stop=answers.truth(content, "HostConfig", "AutoRemove"),
         # -1: it is never killed, however long it takes
         stop_timeout=_STOP_TIMEOUT if seconds is None else float(seconds) if seconds >= 0 else None,

@@ -278,6 +278,12 @@ def test_a_container_is_named_with_its_project_and_its_relay():
     assert ") through docker; 8080/tcp free" in text
 
 
+def test_a_container_whose_return_nobody_can_know():
+    container = CONTAINER._replace(restart="on-failure")
+    text = line(FREE._replace(containers=(container,)), FREEING, check_mode=True)
+    assert " through docker (may be back at boot) to free 8080/tcp" in text
+
+
 def test_a_container_without_a_socket_is_named_too():
     snapshot = FREE._replace(containers=(CONTAINER,))
     assert line(snapshot) == "port 8080/tcp: held by the docker container shop-web-1 (project shop, service web)"

@@ -53,6 +53,13 @@ def test_one_that_waits_to_be_started_again(recorded):
     assert one.published == tuple(both(8110)) and one.pid == 0
 
 
+def test_one_that_is_started_again_so_many_times(recorded):
+    content = recorded("docker-20.10-web")
+    content["HostConfig"]["RestartPolicy"] = {"Name": "on-failure", "MaximumRetryCount": 5}
+    one = docker.parse(content, ENGINE)
+    assert (one.restart, one.retries) == ("on-failure", 5)
+
+
 def test_one_that_has_ended(recorded):
     content = recorded("docker-20.10-web")
     content["State"]["Running"] = False
