@@ -88,6 +88,9 @@ class UnitFacts(t.NamedTuple):
     :param stop_timeout: TimeoutStopUSec in seconds, None for infinity.
     :param file_state: UnitFileState: ``enabled``, ``disabled``, ``static``, ``generated``, ``transient`` ...
     :param wanted_by: units that pull it in when they start (WantedBy, RequiredBy, UpheldBy).
+    :param pulled_by: those of them that do so by something else than a link that ``systemctl disable`` takes away.
+    :param maskable: no file lies where ``systemctl mask`` puts its link.
+    :param linked: the unit's file outside of systemd's directories, where a link leads to that; else empty.
     :param triggered_by: sockets, paths and timers that start it.
     :param triggers: what a socket, path or timer starts; the running instances of a socket with Accept=yes.
     :param stopped_with: units that systemd stops along with it (RequiredBy, BoundBy, ConsistsOf, PropagatesStopTo).
@@ -106,6 +109,9 @@ class UnitFacts(t.NamedTuple):
     stop_timeout: t.Optional[float] = 90.0
     file_state: str = ""
     wanted_by: t.Tuple[str, ...] = ()
+    pulled_by: t.Tuple[str, ...] = ()
+    maskable: bool = True
+    linked: str = ""
     triggered_by: t.Tuple[str, ...] = ()
     triggers: t.Tuple[str, ...] = ()
     stopped_with: t.Tuple[str, ...] = ()

@@ -63,6 +63,37 @@ def test_persist_survives_a_reboot(host: Host):
     assert not host.held(8082) and not host.active("gone.service")
 
 
+def test_persist_of_what_another_unit_wants_survives_a_reboot(host: Host):
+    """systemctl disable takes links away; the Wants= of another unit stays, and a unit from elsewhere loses its file."""
+    packaged = "/usr/lib/systemd/system/wanted.service"
+    host.write(packaged, "[Service]\nExecStart=lab-serve 8081\n[Install]\nWantedBy=multi-user.target\n")
+    host.write(
+        "/opt/lab/linked.service", "[Service]\nExecStart=lab-serve 8082\n[Install]\nWantedBy=multi-user.target\n"
+    )
+    host.unit("local.service", "lab-serve 8083", enable=True)
+    wants = "[Unit]\nWants=wanted.service local.service\n"
+    host.unit("till.service", "/bin/sleep infinity", enable=True, start=False, sections=wants)
+    host.systemctl("enable", "--now", "wanted.service", "/opt/lab/linked.service", "till.service")
+    for port in (8081, 8082, 8083):
+        host.wait_held(port)
+    try:
+        refused = host.free(8083, again=False, persist=True).done
+        assert refused.failed and refused["reason"] == "cannot_persist" and "till.service" in refused["msg"], refused
+        done = host.free([8081, 8082], persist=True).done
+        undo = [action["undo"] for action in done["actions"]]
+        assert not any(action["returns_at_boot"] for action in done["actions"]), done
+        host.reboot()
+        host.wait_held(8083)
+        assert not host.held(8081) and not host.held(8082)
+        host.sh(" && ".join(undo))
+        assert host.enabled("wanted.service") and host.enabled("linked.service"), "the undo is one"
+    finally:
+        host.sh(
+            "systemctl disable --now wanted.service linked.service; rm -f %s; systemctl daemon-reload" % packaged,
+            check=False,
+        )
+
+
 def test_template_instance(host: Host):
     host.unit("web@.service", "lab-serve %i", start=False, Restart="always")
     host.systemctl("start", "web@9001.service", "web@9002.service")

@@ -11,6 +11,7 @@ afterwards: it is stopped. Ending the client does not end the stop: a job that t
 from __future__ import annotations
 
 import os
+import shlex
 import time
 import typing as t
 
@@ -87,7 +88,7 @@ def _stop(step: Step, eyes: Eyes) -> Outcome:
         return outcome("gone", False)
     answer = systemctl(user, ["stop", "--", *names], step.grace)
     if answer.not_started:
-        return outcome("failed", False, _failed(step, answer.problem))
+        return outcome("failed", False, _failed(step, user, answer.problem))
     after = states(user, names)
     up = ["%s is %s (%s)" % (name, after[name].active, after[name].sub) for name in names if not _is_down(after, name)]
     if up or not after:
@@ -126,17 +127,18 @@ def _not_down(step: Step, user: t.Optional[int], answer: command.Answer, up: t.S
             "the stop goes on in systemd (%s list-jobs shows it, %s cancel ends it); wait, or give it more time with "
             "grace_period" % (whose, whose),
         )
-    return _failed(step, "%s; %s" % (answer.first_line or "systemctl gave no reason", state))
+    return _failed(step, user, "%s; %s" % (answer.first_line or "systemctl gave no reason", state))
 
 
-def _failed(step: Step, why: str) -> Refusal:
+def _failed(step: Step, user: t.Optional[int], why: str) -> Refusal:
     if os.geteuid() != 0 and any(word in why.lower() for word in ("authentication", "access denied", "permission")):
         return Refusal(NOT_PERMITTED, "%s can't be stopped: %s" % (step.target, why), "run the task with become: true")
-    names = " ".join(target.unit.name for target in step.units)
+    names = [target.unit.name for target in step.units]
+    whose = "" if user is None else "--user -M %d@ " % user
     return Refusal(
         STEP_FAILED,
         "%s can't be stopped: %s" % (step.target, why),
-        "look at systemctl status %s, journalctl -u" % names,
+        "look at systemctl %sstatus %s" % (whose, " ".join(map(shlex.quote, names))),
     )
 
 

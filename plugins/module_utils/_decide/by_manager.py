@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide import (
+    commands,
     holders,
     managers,
     matching,
@@ -144,9 +145,9 @@ def _service(case: Case) -> t.Optional[Refusal]:
             unit.name,
             " (%s)" % why if why else "",
         )
-        name = case.main.user if case.main is not None and case.main.user else unit.user
-        command = "systemctl stop %s" if unit.user is None else "systemctl --user -M %s@ stop %%s" % name
-        return reasons.unsupported_manager(case.who, manager, "stop it with " + command % unit.name)
+        name = case.main.user if unit.user is not None and case.main is not None else None
+        command = commands.systemctl(name or unit.user, "stop", unit.name)
+        return reasons.unsupported_manager(case.who, manager, "stop it with " + command)
     for facts in chosen:
         protected = units.protecting(snapshot, facts, policy)
         if protected is not None:
@@ -158,7 +159,7 @@ def _service(case: Case) -> t.Optional[Refusal]:
         protected = units.protecting(snapshot, facts, policy)
         if protected is not None:
             return reasons.protected_dependant(case.who, facts.unit.name, protected[0])
-    return _carrying(case, chosen + along) or _other_accounts(case, chosen)
+    return _carrying(case, chosen + along) or _other_accounts(case, chosen) or _coming_back(case, chosen)
 
 
 def _and_unit(who: str, facts: UnitFacts) -> str:
@@ -185,6 +186,17 @@ def _other_accounts(case: Case, chosen: t.Sequence[UnitFacts]) -> t.Optional[Ref
                 who = "%s (pid %d), of the same unit," % (process.name, pid)
                 return reasons.user_mismatch(who, str(process.user), ", ".join(case.wish.user or ()))
     return None
+
+
+def _coming_back(case: Case, chosen: t.Sequence[UnitFacts]) -> t.Optional[Refusal]:
+    """``persist`` for a unit that is neither started by a link of its own nor can be masked."""
+    found = units.unmaskable(chosen) if case.policy.persist else None
+    if found is None:
+        return None
+    facts, pulling = found
+    why = "%s wants %s, whose file lies where a mask would" % (", ".join(pulling), facts.unit.name)
+    remedy = "take it out of Wants= and Requires= of %s (systemctl cat %s)"
+    return reasons.cannot_persist(case.who, why, remedy % (", ".join(pulling), commands.line(*pulling)))
 
 
 def _container(case: Case) -> t.Optional[Refusal]:

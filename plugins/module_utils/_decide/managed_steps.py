@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import by_manager, resolving, units
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import by_manager, commands, resolving, units
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import (
     RESOLVER_LASTING,
     RESOLVER_RUNTIME,
@@ -85,22 +85,23 @@ def _by_service(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, 
         also_stops=tuple(facts.unit.name for facts in chosen[1:] + along),
         dependants=tuple(facts.unit.name for facts in along),
         returns_at_boot=not policy.persist and units.returns_at_boot(chosen),
-        disable=disable,
-        mask=mask,
-        undo=_enable_again(holder, disable, mask),
+        disable=tuple(facts.unit.name for facts in disable),
+        mask=tuple(facts.unit.name for facts in mask),
+        undo=_enable_again(disable, mask),
         grace=units.bound(chosen + along) if policy.grace_period is None else policy.grace_period,
     )
 
 
-def _enable_again(holder: Holder, disabled: t.Sequence[str], masked: t.Sequence[str]) -> str:
-    user = holder.unit.user if holder.unit is not None else None
-    command = "systemctl" if user is None else "systemctl --user -M %d@" % user
-    parts = [
-        "%s %s %s" % (command, verb, " ".join(names))
-        for verb, names in (("unmask", masked), ("enable", disabled))
-        if names
-    ]
-    return " && ".join(parts)
+def _enable_again(disabled: t.Sequence[UnitFacts], masked: t.Sequence[UnitFacts]) -> str:
+    """The commands that take back what keeps these from starting at boot."""
+    groups = (
+        ("unmask", [facts.unit.name for facts in masked]),
+        # Disabled, a unit from elsewhere is not known any more.
+        ("link", [facts.linked for facts in disabled if facts.linked]),
+        ("enable", [facts.unit.name for facts in disabled if facts.file_state != "linked"]),
+    )
+    user = next((facts.unit.user for facts in (*disabled, *masked)), None)
+    return " && ".join(commands.systemctl(user, verb, *names) for verb, names in groups if names)
 
 
 def _by_resolver(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, step: Step) -> Step:

@@ -12,8 +12,10 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import P
 
 # UnitFileState of what starts at boot by itself (systemctl(1), is-enabled).
 _ENABLED = ("enabled", "alias")
-# What systemctl disable has an effect on; a SysV script is "generated".
-_CAN_BE_DISABLED = ("enabled", "enabled-runtime", "generated", "alias", "linked")
+# Units that have no link of their own that systemctl disable could take away, so whatever wants them does it otherwise.
+_NOT_ENABLED = ("static", "indirect", "disabled")
+# What is gone with the next boot, or can't start at all.
+_PASSING = ("masked", "masked-runtime", "transient", "enabled-runtime", "linked-runtime")
 # A bound of our own where a unit may take for ever to stop, and for the longest chain of stops.
 NO_TIMEOUT = 600.0
 LONGEST = 3600.0
@@ -52,19 +54,28 @@ def dependants(snapshot: Snapshot, stopped: t.Iterable[UnitFacts]) -> t.Tuple[Un
     return tuple(sorted(found.values(), key=lambda facts: facts.unit.name))
 
 
-def returns_at_boot(stopped: t.Iterable[UnitFacts]) -> bool:
+def returns_at_boot(stopped: t.Sequence[UnitFacts]) -> bool:
     """Whether one of these starts at boot again: by itself, or because another unit wants it."""
-    return any(_starts(facts) for facts in stopped)
+    names = {facts.unit.name for facts in stopped}
+    return any(_starts(facts, names) for facts in stopped)
 
 
-def disabled(stopped: t.Iterable[UnitFacts]) -> t.Tuple[str, ...]:
+def disabled(stopped: t.Sequence[UnitFacts]) -> t.Tuple[UnitFacts, ...]:
     """The ones that ``systemctl disable`` keeps from starting at boot."""
-    return tuple(facts.unit.name for facts in stopped if facts.file_state in _CAN_BE_DISABLED)
+    names = {facts.unit.name for facts in stopped}
+    return tuple(facts for facts in stopped if _starts(facts, names) and not _pulling(facts, names))
 
 
-def masked(stopped: t.Iterable[UnitFacts]) -> t.Tuple[str, ...]:
-    """The ones that other units pull in at boot and that can only be masked."""
-    return tuple(facts.unit.name for facts in stopped if facts.file_state in ("static", "indirect") and facts.wanted_by)
+def masked(stopped: t.Sequence[UnitFacts]) -> t.Tuple[UnitFacts, ...]:
+    """The ones that other units pull in at boot however they are disabled, so that they have to be masked."""
+    names = {facts.unit.name for facts in stopped}
+    return tuple(facts for facts in stopped if _starts(facts, names) and _pulling(facts, names))
+
+
+def unmaskable(stopped: t.Sequence[UnitFacts]) -> t.Optional[t.Tuple[UnitFacts, t.Tuple[str, ...]]]:
+    """The first unit that should be masked and can't be, and what pulls it in; None when there is none."""
+    names = {facts.unit.name for facts in stopped}
+    return next(((facts, _pulling(facts, names)) for facts in masked(stopped) if not facts.maskable), None)
 
 
 def bound(stopped: t.Iterable[UnitFacts]) -> float:
@@ -91,9 +102,17 @@ def protecting(snapshot: Snapshot, facts: UnitFacts, policy: Policy) -> t.Option
     return None
 
 
-def _starts(facts: UnitFacts) -> bool:
+def _starts(facts: UnitFacts, along: t.Container[str]) -> bool:
+    """Whether it starts at boot without one of those that stop along with it."""
     if facts.file_state in _ENABLED:
         return True
-    return facts.file_state not in ("masked", "masked-runtime", "transient", "enabled-runtime") and bool(
-        facts.wanted_by
-    )
+    return facts.file_state not in _PASSING and any(name not in along for name in facts.wanted_by)
+
+
+def _pulling(facts: UnitFacts, along: t.Container[str]) -> t.Tuple[str, ...]:
+    """What would start it at boot although it is disabled."""
+    if facts.linked:
+        # systemctl disable takes the link to its file away, and nobody finds it any more.
+        return ()
+    wanting = facts.wanted_by if facts.file_state in _NOT_ENABLED else facts.pulled_by
+    return tuple(name for name in wanting if name not in along)

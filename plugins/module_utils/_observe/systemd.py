@@ -25,6 +25,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Unit,
     UnitFacts,
 )
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import unit_files
 
 # Seconds for each question.
 PATIENCE = 5.0
@@ -36,7 +37,7 @@ _CGROUP_ROOTS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup", "/sys/fs/cgroup/uni
 _PROPERTIES = (
     "Id,Names,LoadState,ActiveState,SubState,MainPID,InvocationID,Restart,TimeoutStopUSec,UnitFileState,WantedBy,"
     "RequiredBy,UpheldBy,TriggeredBy,Triggers,BoundBy,ConsistsOf,PropagatesStopTo,Listen,Accept,NFileDescriptorStore,"
-    "RefuseManualStop,ControlGroup"
+    "RefuseManualStop,ControlGroup,SourcePath"
 )
 # "[::]:8080 (Stream)", "127.0.0.1:53 (Datagram)"
 _LISTEN = re.compile(
@@ -224,9 +225,12 @@ def _of_manager(
         chosen.update((told.unit.name, told) for told in found)
         if not ring:
             break
-    return {
-        told.unit: told._replace(pids=_pids(manager.known[name])) for name, told in _with_instances(manager, chosen)
-    }
+    answer = {}
+    for name, told in _with_instances(manager, chosen):
+        properties = manager.known[name]
+        source = properties.get("SourcePath", [""])[0].strip()
+        answer[told.unit] = unit_files.lasting(told, source)._replace(pids=_pids(properties))
+    return answer
 
 
 def _around(manager: _Manager, told: UnitFacts) -> t.Tuple[str, ...]:
