@@ -189,18 +189,20 @@ def _failed(story: Story, ports: t.Sequence[PortPlan]) -> str:
     if story.outcomes or failure not in story.plan.refusals:
         done = list(dict.fromkeys(_did(outcome) for outcome in story.outcomes if outcome.result != "failed"))
         return "; ".join(["%s: %s" % (failure.reason, failure.remedy)] + done)
-    sentences: t.Dict[str, None] = {}
+    # What is in the way comes first: of a long list, only the beginning is told.
+    against: t.Dict[str, None] = {}
+    others: t.Dict[str, None] = {}
     for port in ports:
         if port.refusal is not None and not any(holder.refusal for holder in port.holders):
-            sentences["%s: %s (%s)" % (port.wish.label, port.refusal.reason, port.refusal.remedy)] = None
+            against["%s: %s (%s)" % (port.wish.label, port.refusal.reason, port.refusal.remedy)] = None
         for holder in port.holders:
             if holder.refusal is not None:
-                sentences["%s: %s (%s)" % (port.wish.label, holder.refusal.reason, holder.refusal.remedy)] = None
+                against["%s: %s (%s)" % (port.wish.label, holder.refusal.reason, holder.refusal.remedy)] = None
             elif holder.stoppable:
                 who = holders.describe(story.snapshot, holder)
-                sentences["%s: %s would have been stopped" % (port.wish.label, who)] = None
+                others["%s: %s would have been stopped" % (port.wish.label, who)] = None
     begin = "nothing was stopped: " if story.policy.state == "free" else ""
-    return begin + _listed(list(sentences), [])
+    return begin + _listed(list(against) + list(others), [])
 
 
 def _and(words: t.Sequence[str]) -> str:

@@ -217,27 +217,30 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
                 return string.Join("; ", new[] { failure.Reason + ": " + failure.Remedy }.Concat(done));
             }
             string begin = story.Policy.State == "free" ? "nothing was stopped: " : "";
-            return begin + Together(ports.SelectMany(port => Judgements(story, port)).Distinct().ToList(), new PortPlan[0]);
+            // What is in the way comes first: of a long list, only the beginning is told.
+            IEnumerable<string> against = ports.SelectMany(port => Against(port));
+            IEnumerable<string> others = ports.SelectMany(port => Spared(story, port));
+            return begin + Together(against.Concat(others).Distinct().ToList(), new PortPlan[0]);
         }
 
-        private static IEnumerable<string> Judgements(Story story, PortPlan port)
+        private static IEnumerable<string> Against(PortPlan port)
         {
             string label = port.Wish.Label + ": ";
             if (port.Refusal != null && port.Holders.All(holder => holder.Refusal == null))
             {
                 yield return label + port.Refusal.Reason + " (" + port.Refusal.Remedy + ")";
             }
-            foreach (Holder holder in port.Holders)
+            foreach (Holder holder in port.Holders.Where(holder => holder.Refusal != null))
             {
-                if (holder.Refusal != null)
-                {
-                    yield return label + holder.Refusal.Reason + " (" + holder.Refusal.Remedy + ")";
-                }
-                else if (holder.Stoppable)
-                {
-                    yield return label + HolderFinder.Describe(story.Snapshot, holder) + " would have been stopped";
-                }
+                yield return label + holder.Refusal.Reason + " (" + holder.Refusal.Remedy + ")";
             }
+        }
+
+        private static IEnumerable<string> Spared(Story story, PortPlan port)
+        {
+            return port.Holders
+                .Where(holder => holder.Refusal == null && holder.Stoppable)
+                .Select(holder => port.Wish.Label + ": " + HolderFinder.Describe(story.Snapshot, holder) + " would have been stopped");
         }
 
         private static string And(IReadOnlyList<string> words)

@@ -211,6 +211,17 @@ def test_refused_says_what_is_wrong_what_to_do_and_what_would_have_happened():
     assert "node (pid 200, user app) would have been stopped" in text
 
 
+def test_what_is_in_the_way_is_told_first_however_many_others_there_are():
+    ports = range(8000, 8020)
+    rows = tuple(Socket("tcp", "ipv4", "0.0.0.0", port, "LISTEN", inode=port) for port in ports)
+    known = {port: Process(port, "node", 1, user="app", ancestors=(1,)) for port in ports}
+    known[8019] = Process(8019, "dbus-daemon", 1, user="root", ancestors=(1,))
+    wishes = tuple(Wish(port, "tcp") for port in ports)
+    text = line(Snapshot(rows, {port: (port,) for port in ports}, known), FREEING, wishes=wishes)
+    assert text.startswith("nothing was stopped: 8019/tcp: dbus-daemon (pid 8019, user root) is protected ")
+    assert text.endswith("; 12 more are in ports")
+
+
 def test_a_missing_owner():
     text = line(FREE, wishes=(TCP._replace(owner=("nginx",)),))
     assert text == "8080/tcp: nobody holds it, wanted was nginx (start it, or wait longer with timeout)"
