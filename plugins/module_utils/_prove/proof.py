@@ -157,15 +157,20 @@ def _why(snapshot: Snapshot, port: PortPlan, outcomes: t.Sequence[Outcome], seco
             "%s shares the socket on %s and still holds it" % (_named(process), port.wish.label),
             "run the task again",
         )
-    return _respawned(snapshot, port, culprit, process, seconds, guess)
+    return _respawned(snapshot, port, process, min((ticks for _pid, ticks in old), default=None), seconds, guess)
 
 
 def _respawned(
-    snapshot: Snapshot, port: PortPlan, culprit: Holder, process: Process, seconds: float, guess: Guess
+    snapshot: Snapshot, port: PortPlan, process: Process, before: t.Optional[int], seconds: float, guess: Guess
 ) -> Refusal:
+    """
+    :param before: when the first of those that were stopped had started, in ticks. What has started both was there by then.
+    """
     parent = snapshot.processes.get(process.parent_pid)
     grandparent = snapshot.processes.get(parent.parent_pid) if parent else None
-    suspects = [(one, guess(one)) for one in (parent, grandparent) if one is not None and one.pid > 1]
+    above = [snapshot.processes[pid] for pid in process.ancestors if pid in snapshot.processes]
+    elder = [one for one in above if before is not None and one.start_ticks <= before]
+    suspects = [(one, guess(one)) for one in (*elder, parent, grandparent) if one is not None and one.pid > 1]
     named = next(("%s (%s)" % (_named(one), what) for one, what in suspects if what), None)
     if process.unit and named is None:
         named = process.unit.name

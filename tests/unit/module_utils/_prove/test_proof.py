@@ -235,6 +235,17 @@ def test_the_supervisor_may_be_the_parent_of_the_parent():
     assert "likely supervisor: PM2 v5.3.0: God (pid 50)" in answer.failure.reason
 
 
+def test_a_shell_that_came_with_the_taker_has_not_started_it_again():
+    """A loop that starts a shell for each turn: the shell ends with what it runs, the loop goes on."""
+    loop = Process(50, "sh", 1, start_ticks=500, ancestors=(1,))
+    turn = Process(190, "sh", 50, start_ticks=1900, ancestors=(50, 1))
+    known = held(200, parent=190, others=[loop, turn])
+    known.processes[200] = known.processes[200]._replace(ancestors=(190, 50, 1))
+    answer, _eyes = prove(known)
+    assert "whose parent is sh (pid 190)" in answer.failure.reason
+    assert "likely supervisor: sh (pid 50) (a shell or a watcher)" in answer.failure.reason
+
+
 def test_a_unit_is_the_likely_supervisor_where_no_process_looks_like_one():
     answer, _eyes = prove(held(200, unit="shop.service"))
     assert "likely supervisor: shop.service" in answer.failure.reason
