@@ -149,6 +149,16 @@ def test_collateral_of_a_container(host: Host):
     assert host.running("shop")
 
 
+def test_collateral_of_a_container_on_the_hosts_network(host: Host):
+    """Another of its processes holds another port: that ends with it too."""
+    host.container("bare", (), "--network", "host", command="httpd -f -p 8080")
+    host.docker("exec", "-d", "bare", "httpd", "-f", "-p", "8081")
+    host.wait_held(8080)
+    host.wait_held(8081)
+    (action,) = host.free(8081).done["actions"]
+    assert action["also_frees"] == ["8080/tcp"], action
+
+
 def test_one_that_would_be_deleted(host: Host):
     host.container("brief", "8080:80", "--rm")
     done = host.free(8080, again=False).done

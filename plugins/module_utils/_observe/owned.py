@@ -61,9 +61,15 @@ def with_owners(snapshot: Snapshot, table: Table, wanted: Wanted, other_ports: b
 
 
 def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted) -> Snapshot:
-    """The snapshot with what else would end: the other processes of the holders' units, and the other ports of all."""
+    """The snapshot with what else would end: other processes of the holders' units and containers, and the other ports of all."""
     holders = {pid for pids in snapshot.owners.values() for pid in pids}
     along = {pid for facts in snapshot.units.values() if facts.up for pid in facts.pids}
+    for container in snapshot.containers:
+        # The ports of one with a network of its own are those that it publishes.
+        if container.host_network and container.pid > 1:
+            from ansible_collections.harbormaster.ports.plugins.module_utils._observe import systemd
+
+            along.update(systemd.companions(container.pid))
     if not holders | along:
         return snapshot
     known = dict(snapshot.processes)

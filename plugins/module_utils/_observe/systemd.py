@@ -15,6 +15,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     TCP,
@@ -25,7 +26,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Unit,
     UnitFacts,
 )
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import unit_files
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import cgroups, unit_files
 
 # Seconds for each question.
 PATIENCE = 5.0
@@ -257,9 +258,22 @@ def _with_instances(manager: _Manager, chosen: t.Dict[str, UnitFacts]) -> t.List
     return list(answer.items())
 
 
+def companions(pid: int) -> t.Tuple[int, ...]:
+    """The processes in the control group of a process and in the groups below: its container's, where it has a group."""
+    try:
+        with open("/proc/%d/cgroup" % pid, "rb") as stream:
+            return _pids_of_group(cgroups.root_of(stream.read()))
+    except (OSError, MalformedData):
+        # It has ended, or there are no control groups.
+        return ()
+
+
 def _pids(properties: Properties) -> t.Tuple[int, ...]:
     """The processes of a unit: those of its control group and of the groups below."""
-    path = properties.get("ControlGroup", [""])[0].strip()
+    return _pids_of_group(properties.get("ControlGroup", [""])[0].strip())
+
+
+def _pids_of_group(path: str) -> t.Tuple[int, ...]:
     if not path or path == "/":
         return ()
     for root in _CGROUP_ROOTS:

@@ -273,6 +273,17 @@ def test_the_processes_of_a_unit_and_of_the_groups_below(tmp_path, monkeypatch):
         assert systemd._pids(nothing) == ()
 
 
+def test_the_processes_that_share_a_group(tmp_path, monkeypatch):
+    monkeypatch.setattr(systemd, "_CGROUP_ROOTS", (str(tmp_path),))
+    monkeypatch.setattr(systemd.cgroups, "root_of", lambda data: "/system.slice/docker-aaaa.scope")
+    assert systemd.companions(os.getpid()) == (), "a group that is nowhere to be found"
+    group = tmp_path / "system.slice" / "docker-aaaa.scope"
+    group.mkdir(parents=True)
+    (group / "cgroup.procs").write_text("14\n12\n")
+    assert systemd.companions(os.getpid()) == (12, 14)
+    assert systemd.companions(2**22 + 1) == (), "no such process"
+
+
 def test_a_group_that_can_not_be_read_has_no_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(systemd, "_CGROUP_ROOTS", (str(tmp_path),))
     (tmp_path / "a.service" / "cgroup.procs").mkdir(parents=True)
