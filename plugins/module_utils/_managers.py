@@ -210,6 +210,9 @@ class UnitTarget(t.NamedTuple):
     invocation: str = ""
 
 
+# What /etc/resolv.conf was, when it had to be made a link to the file with the real servers, is kept beside it.
+RESOLV_CONF = "/etc/resolv.conf"
+KEPT = ".before-harbormaster-ports"
 # The drop-ins that take a port from systemd-resolved: until the next boot, and for good. Their names sort behind those that
 # people choose, as the last one wins, wherever it is; they differ, as a file in /etc hides one of its name in /run.
 RESOLVER_RUNTIME = "/run/systemd/resolved.conf.d/zz-harbormaster-ports.conf"

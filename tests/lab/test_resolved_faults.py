@@ -105,9 +105,13 @@ def test_short_names_of_a_plain_file_still_resolve(host: Host):
     host.sh("rm /etc/resolv.conf; printf 'nameserver 127.0.0.53\\nsearch %s\\n' >/etc/resolv.conf" % domain)
     restart(host)
     assert host.ok("getent hosts " + name)
-    freed_and_resolving(host, host.free(53))
+    freed = host.free(53)
+    freed_and_resolving(host, freed)
     assert host.ok("getent hosts " + name), host.sh("cat /etc/resolv.conf " + DROP_IN)
-    assert host.sh("cat /etc/resolv.conf.before-harbormaster-ports") == "nameserver 127.0.0.53\nsearch " + domain
+    kept = "nameserver 127.0.0.53\nsearch " + domain
+    assert host.sh("cat /etc/resolv.conf.before-harbormaster-ports") == kept
+    host.sh(freed.done["actions"][0]["undo"])
+    assert host.sh("cat /etc/resolv.conf") == kept and host.ok("getent hosts " + name), "the undo is one"
 
 
 def test_a_plain_file_that_names_an_extra_listener(host: Host):

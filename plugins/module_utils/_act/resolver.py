@@ -24,7 +24,11 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
     PortsError,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import resolv_conf
-from ansible_collections.harbormaster.ports.plugins.module_utils._managers import RESOLVER_LASTING, RESOLVER_RUNTIME
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import (
+    KEPT,
+    RESOLVER_LASTING,
+    RESOLVER_RUNTIME,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Eyes, Outcome, Refusal, Step
 
 # A restart that is half done is nothing to walk away from, however short the grace period.
@@ -37,8 +41,6 @@ _PAUSE = 0.1
 
 _NO_STUB = "DNSStubListener=no"
 _NO_EXTRA = "DNSStubListenerExtra="
-# What /etc/resolv.conf was, when that was a file and is a link now.
-KEPT = ".before-harbormaster-ports"
 # Files with another ending than .conf are nobody's drop-in.
 _NEW = ".harbormaster-ports-new"
 
@@ -256,25 +258,23 @@ class _Change:
         )
 
     def _relink(self) -> None:
-        """Make /etc/resolv.conf a link to the file with the real servers, in one go; a file that it was is kept beside it."""
+        """Make /etc/resolv.conf a link to the file with the real servers, in one go; what it was is kept beside it."""
         path = resolv_conf.RESOLV_CONF
-        target = os.path.relpath(resolv_conf.UPLINK, os.path.dirname(path))
-        if os.path.islink(path):
-            before = os.readlink(path)
-            _replace_by_link(path, target)
-            self._comment = "# %s was a link to %s before." % (path, before)
-            self._undo.append(functools.partial(_replace_by_link, path, before))
-            return
         kept = path + KEPT
         with contextlib.suppress(FileNotFoundError):
             os.unlink(kept)
-        os.link(path, kept)
+        if os.path.islink(path):
+            before = os.readlink(path)
+            os.symlink(before, kept)
+            self._comment = "# %s was a link to %s before." % (path, before)
+        else:
+            os.link(path, kept)
+            self._comment = "# %s is the file that %s was before." % (kept, path)
         try:
-            _replace_by_link(path, target)
+            _replace_by_link(path, os.path.relpath(resolv_conf.UPLINK, os.path.dirname(path)))
         except OSError:
             os.unlink(kept)
             raise
-        self._comment = "# %s is the file that %s was before." % (kept, path)
         self._undo.append(functools.partial(os.replace, kept, path))
 
 

@@ -13,6 +13,8 @@ import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide import by_manager, commands, resolving, units
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import (
+    KEPT,
+    RESOLV_CONF,
     RESOLVER_LASTING,
     RESOLVER_RUNTIME,
 )
@@ -107,14 +109,16 @@ def _enable_again(disabled: t.Sequence[UnitFacts], masked: t.Sequence[UnitFacts]
 def _by_resolver(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, step: Step) -> Step:
     facts = snapshot.units.get(holder.unit) if holder.unit is not None else None
     drop_in = RESOLVER_LASTING if policy.persist else RESOLVER_RUNTIME
+    relink = snapshot.resolver is not None and resolving.relinks(snapshot.resolver, holder.sockets)
     return step._replace(
         actuator="resolver",
         action="configure_resolver",
         units=(UnitTarget(facts.unit, facts.main_pid, facts.invocation),) if facts is not None else (),
         settings=resolving.settings(holder.sockets, everywhere=wish.address is None),
-        relink=snapshot.resolver is not None and resolving.relinks(snapshot.resolver, holder.sockets),
+        relink=relink,
         returns_at_boot=not policy.persist,
-        undo="rm %s && systemctl restart systemd-resolved" % drop_in,
+        undo=("mv %s%s %s && " % (RESOLV_CONF, KEPT, RESOLV_CONF) if relink else "")
+        + "rm %s && systemctl restart systemd-resolved" % drop_in,
         grace=RESOLVER_GRACE if policy.grace_period is None else policy.grace_period,
     )
 

@@ -229,6 +229,8 @@ def test_a_link_of_somebody_else_that_names_the_stub_leads_to_the_real_servers(h
     assert os.readlink(str(host.etc)) == "../run/uplink"
     assert "# %s was a link to ../run/theirs before." % host.etc in host.runtime.read_text()
     assert (host.root / "run" / "theirs").read_text() == STUB_FILE
+    kept = host.root / "etc" / "resolv.conf.before-harbormaster-ports"
+    assert os.readlink(str(kept)) == "../run/theirs", "what the undo moves back"
 
 
 def test_before_systemd_247_the_stub_file_is_no_link(host):
