@@ -100,7 +100,7 @@ def _fits(entry: tables.Elsewhere, process: Process) -> bool:
 
 
 def _unasked(snapshot: Snapshot) -> str:
-    return "; ".join(blind.text for blind in snapshot.blind if blind.code == "container_engine")
+    return "; ".join(blind.text for blind in snapshot.blind if blind.code.startswith("container_engine"))
 
 
 def _wrong_method(case: Case) -> t.Optional[Refusal]:

@@ -19,12 +19,19 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import answers, engine_api
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Endpoint
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors, engines, processes
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    descriptors,
+    docker_settings,
+    engines,
+    processes,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import ports as port_sets
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import Wanted
 
 DOCKERD = b"dockerd\n"
 BLIND = "container_engine"
+# The same of an engine under which somebody on the host listens on each port that a container publishes.
+BLIND_BUT_SHOWN = "container_engine_with_sockets"
 _WITH_RIGHTS = "run the task with become: true"
 # Of the sockets that dockerd listens on, these are not its API (daemon/metrics_unix.go, libnetwork's key listener).
 _NOT_THE_API = re.compile(r"/libnetwork/[^/]+\.sock\Z|/metrics\.sock\Z|/containerd[^/]*\Z")
@@ -102,7 +109,12 @@ def running(rootless: t.AbstractSet[int]) -> t.Tuple[t.List[Engine], t.List[Blin
             found.append(reached)
             taken.update(paths)
         elif here[pid] is not None or (paths and reached.refused):
-            blind.append(Blind(BLIND, reached.text, advice=reached.advice))
+            shown = (
+                reached.refused
+                and here[pid] is not False
+                and docker_settings.shows_its_ports(_command(pid), docker_settings.configuration())
+            )
+            blind.append(Blind(BLIND_BUT_SHOWN if shown else BLIND, reached.text, advice=reached.advice))
             taken.update(paths)
         # Else it is another user's, in a namespace that we can't be told of: with no socket of its own here, not in ours.
     if not pids:
