@@ -123,7 +123,9 @@ def _waited(process: t.Any, words: t.Tuple[str, ...], timeout: float) -> Answer:
         timed_out = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        # One that waits in the kernel for a dead disk or server does not even hear KILL.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_AFTERWARDS)
     for reader in readers:
         # A daemon that it has started may keep the pipes open for ever.
         reader.join(_AFTERWARDS)

@@ -50,6 +50,19 @@ def test_what_it_gets(monkeypatch):
     assert lines[-3].strip() == lines[-2].strip(), "a session of its own"
 
 
+def test_one_that_not_even_kill_ends(monkeypatch):
+    """It waits in the kernel for a disk or server that is dead: we don't wait with it."""
+    spared = []
+    monkeypatch.setattr(command.os, "killpg", lambda group, number: spared.append(group))
+    began = time.monotonic()
+    try:
+        answer = command.run(["sleep", "60"], 0.2)
+        assert answer.timed_out and not answer.ok and "did not answer within 0.2 s" in answer.problem
+        assert time.monotonic() - began < 30
+    finally:
+        os.kill(spared[0], 9)
+
+
 def test_a_descriptor_of_ours_stays_ours():
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)
