@@ -89,7 +89,8 @@ def test_persist_of_what_another_unit_wants_survives_a_reboot(host: Host):
         assert host.enabled("wanted.service") and host.enabled("linked.service"), "the undo is one"
     finally:
         host.sh(
-            "systemctl disable --now wanted.service linked.service; rm -f %s; systemctl daemon-reload" % packaged,
+            "systemctl disable --now wanted.service linked.service; rm -f %s /opt/lab/linked.service; systemctl daemon-reload"
+            % packaged,
             check=False,
         )
 
