@@ -40,6 +40,14 @@ OLDEST_CORE, NEWEST_CORE = min(CORES), max(CORES)
 MAIN_CORE = "2.19"
 
 
+# The role and a rolling deploy on hosts with a systemd of their own too; elsewhere tests/fleet has network namespaces.
+FLEET_IN_THE_LAB = (
+    "tests/fleet/test_role.py::test_a_mixed_plan",
+    "tests/fleet/test_role.py::test_check_mode_and_diff_tell_the_truth",
+    "tests/fleet/test_rolling.py::test_a_protected_holder_stops_its_host_only",
+)
+
+
 def _pythons_first_on_path() -> None:
     """Put one link per real interpreter first on PATH, and take pyenv's shims off it.
 
@@ -140,6 +148,10 @@ def lab(session: nox.Session) -> None:
         _install(session, "units")
         _install(session, "core-%s" % NEWEST_CORE)
         _pytest(session, "lab", "-n", "3", *(session.posargs or ["tests/lab"]))
+        inventory = CACHE / "lab" / "inventory.yml"
+        if inventory.exists() and not session.posargs:
+            session.env["HARBORMASTER_FLEET_INVENTORY"] = str(inventory)
+            _pytest(session, "lab-fleet", *FLEET_IN_THE_LAB)
     finally:
         if not was_up:
             session.run("scripts/lab/lab", "down", external=True, success_codes=[0, 3])
