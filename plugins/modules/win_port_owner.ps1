@@ -51,6 +51,9 @@ $spec = @{
     supports_check_mode = $true
 }
 
+# Ansible.Basic reads numbers by the rules of the host's language: "0.5" would be 5 on a German one.
+[System.Threading.Thread]::CurrentThread.CurrentCulture = [System.Globalization.CultureInfo]::InvariantCulture
+
 $module = [Ansible.Basic.AnsibleModule]::Create($args, $spec)
 [ansible_collections.harbormaster.ports.plugins.module_utils._windows.Conductor.PortOwner]::Run($module)
 $module.ExitJson()

@@ -29,7 +29,7 @@ SYNTAX_OF_5_1 = {
     "argument_expression", "argument_expression_list", "argument_list", "array_expression", "array_literal_expression",
     "assignment_expression", "assignment_operator", "assignment_value", "comment", "decimal_integer_literal",
     "expandable_string_literal", "expression_with_unary_operator", "hash_entry", "hash_literal_body", "hash_literal_expression",
-    "integer_literal", "invocation_expression", "key_expression", "left_assignment_expression", "member_name", "pipeline",
+    "integer_literal", "invocation_expression", "key_expression", "left_assignment_expression", "member_access", "member_name", "pipeline",
     "pipeline_chain", "program", "simple_name", "statement_list", "string_literal", "type_identifier", "type_literal", "type_name",
     "type_spec", "unary_expression", "variable",
 }  # fmt: skip
@@ -91,6 +91,11 @@ def test_only_syntax_of_5_1_and_no_command(name):
     assert newer(SCRIPTS[name]) == set()
 
 
+# What Ansible.Basic reads numbers by, which must not be the host's language.
+CULTURE = (
+    "[System.Threading.Thread]::CurrentThread.CurrentCulture = [System.Globalization.CultureInfo]::InvariantCulture"
+)
+
 HELPERS = sorted((rig.ROOT / "tests").rglob("*.ps1"))
 
 
@@ -117,7 +122,12 @@ def test_a_module_is_its_options_one_call_and_the_end(name):
         "Windows PowerShell takes a file without a byte order mark for one of the local code page"
     )
     assert script.calls == [ENTRIES[name]]
-    assert script.statements == ["$module = [Ansible.Basic.AnsibleModule]::Create($args, $spec)", "$module.ExitJson()"]
+    before = [CULTURE] if any(option["type"] == "float" for option in script.spec["options"].values()) else []
+    assert script.statements == [
+        *before,
+        "$module = [Ansible.Basic.AnsibleModule]::Create($args, $spec)",
+        "$module.ExitJson()",
+    ]
     assert script.requires == ["Ansible.Basic", ENTRIES[name].rsplit(".", 2)[0]]
     assert script.source.count("#AnsibleRequires") == len(script.requires), "one is written in another way"
 
