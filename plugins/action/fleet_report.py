@@ -115,6 +115,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 for member in members:
                     groups.setdefault(member, []).append(group)
         literal = None if args["plan"] is None else plan.parse(args["plan"], "plan")
+        mine = task_vars["hostvars"].raw_get(task_vars["inventory_hostname"]) if in_play else {}
         found = []
         for name in dict.fromkeys(args["hosts"] if args["hosts"] is not None else in_play):
             here = name in in_play
@@ -122,7 +123,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             own = raw if isinstance(raw, t.Mapping) else {}
             items, why = literal, None
             if literal is None and here:
-                items, why = self._plan(args, task_vars, own)
+                items, why = self._plan(args["plan_variable"], task_vars, own, mine)
             found.append(
                 document.Given(
                     name,
@@ -138,21 +139,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return found
 
     def _plan(
-        self, args: Mapping, task_vars: t.Dict[str, t.Any], own: Mapping
+        self, name: t.Optional[str], task_vars: t.Dict[str, t.Any], own: Mapping, mine: Mapping
     ) -> t.Tuple[t.Optional[t.Tuple[plan.Item, ...]], t.Optional[str]]:
         """The plan of one host, and why it is not usable.
 
-        A variable of the play is not among those that one host has of another, so it is taken from the play itself; and it
-        beats those of the inventory, which is seen from what it is for the host that this task runs for.
+        A variable of the play, or of a role, is not among those that one host has of another, so it is taken from those of the
+        host that this task runs for, unless it is that host's own. One of the play beats those of the inventory.
+
+        :param own: the variables of the host. :param mine: those of the host that this task runs for.
         """
-        name = args["plan_variable"]
-        if name is None or not (name in own or name in task_vars):
+        if name is None:
             return None, None
         of_play = self._task.get_play().get_vars()
-        if name in own and not (name in of_play and task_vars.get(name) == of_play[name]):
-            value, known = own[name], own
+        plays = name in of_play and task_vars.get(name) == of_play[name]
+        if name in own and not plays:
+            value, known = own[name], {"hostvars": task_vars["hostvars"], **own}
+        elif name in task_vars and (plays or name not in mine or task_vars[name] != mine[name]):
+            value, known = task_vars[name], {**task_vars, **own}
         else:
-            value, known = task_vars.get(name), {**task_vars, **own}
+            return None, None
         try:
             given = self._templar.copy_with_new_env(available_variables=known).template(value)
             return (plan.parse(given, name) if given is not None else None), None

@@ -176,15 +176,31 @@ def test_a_plan_from_each_place(fleet, real, holder, where):
     assert document(fleet)["plans"] == [[{"port": holder.port, "protocol": "tcp", "owner": ["nginx"]}]]
 
 
-def test_a_plan_that_only_some_hosts_have(fleet, real):
-    real.write("hosts", (real.folder / "hosts").read_text() + "[db:vars]\nwishes=[22]\n")
+@pytest.mark.parametrize("group", ["web", "db"])
+def test_a_plan_that_only_some_hosts_have(fleet, real, group):
+    """The task runs for web1, whose plan is nobody else's."""
+    real.write("hosts", (real.folder / "hosts").read_text() + "[%s:vars]\nwishes=[22]\n" % group)
     fleet(dict(DEST, plan_variable="wishes"))
     assert {host["name"]: host.get("plan") for host in document(fleet)["hosts"]} == {
-        "db1": 0,
-        "db2": 0,
-        "web1": None,
-        "web2": None,
+        name: 0 if name.startswith(group) else None for name in ("db1", "db2", "web1", "web2")
     }
+
+
+def test_a_plan_of_the_play_beats_those_of_the_inventory(fleet, real):
+    real.write("hosts", (real.folder / "hosts").read_text() + "[web:vars]\nwishes=[22]\n")
+    fleet(dict(DEST, plan_variable="wishes"), variables={"wishes": [23]})
+    assert document(fleet)["plans"] == [[{"port": 23}]]
+
+
+def test_a_plan_may_speak_of_other_hosts(fleet, real):
+    """As a template may, anywhere else in an inventory."""
+    (real.folder / "group_vars").mkdir()
+    text = "own: 8000\nwishes: ['{{ hostvars.web1.own }}/tcp', '{{ groups.all | length }}/udp']\n"
+    (real.folder / "group_vars" / "all.yml").write_text(text)
+    fleet(dict(DEST, plan_variable="wishes"))
+    wanted = [{"port": 8000, "protocol": "tcp"}, {"port": 4, "protocol": "udp"}]
+    assert document(fleet)["plans"] == [wanted]
+    assert {host.get("plan") for host in document(fleet)["hosts"]} == {0}
 
 
 @pytest.mark.parametrize("wishes", ["'{{ no_such_variable }}'", "'{{ 1 +'", '["80-"]', '[{"prot": 80}]'])
