@@ -181,6 +181,11 @@ class Process(t.NamedTuple):
     :param ancestors: pids from the parent up to the root, nearest first.
     :param whole_name: the name in full where the kernel's 15 bytes have cut it; None when they haven't, or when it is
         not to be had.
+    :param uid: the effective one, whose rights it has.
+    :param real_uid: the account that started it, whose word all of its names are: another one than ``uid`` for a set-uid
+        program. None when it is not known.
+    :param proven: names that are evidence (`_linux.evidence.names`): what it is called is what it is. All its other names,
+        and its command line, are claims.
     """
 
     pid: int
@@ -197,6 +202,13 @@ class Process(t.NamedTuple):
     unit: t.Optional[Unit] = None
     container: t.Optional[Container] = None
     whole_name: t.Optional[str] = None
+    real_uid: t.Optional[int] = None
+    proven: t.Tuple[str, ...] = ()
+
+    @property
+    def account(self) -> t.Optional[int]:
+        """The account whose word its names are, and as which alone it may be asked: the one that started it."""
+        return self.uid if self.real_uid is None else self.real_uid
 
 
 class UnitTarget(t.NamedTuple):

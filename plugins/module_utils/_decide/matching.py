@@ -104,6 +104,13 @@ def program(process: t.Optional[Process], table: t.Iterable[str]) -> t.Optional[
     return next((entry for entry in table if any(fnmatch.fnmatchcase(name, entry) for name in names if name)), None)
 
 
+def proven(process: t.Optional[Process], table: t.Iterable[str]) -> t.Optional[str]:
+    """The first entry of a table that this program is by evidence, not by what it calls itself (`Process.proven`)."""
+    if process is None:
+        return None
+    return next((entry for entry in table if any(fnmatch.fnmatchcase(name, entry) for name in process.proven)), None)
+
+
 def protecting(
     process: t.Optional[Process], patterns: t.Iterable[str], also: t.AbstractSet[str] = frozenset()
 ) -> t.Optional[str]:

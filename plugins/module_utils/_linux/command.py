@@ -1,10 +1,14 @@
 # Copyright (c) 2026, the harbormaster.ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running somebody else's command with a bound. Private to harbormaster.ports: not an interface for other collections.
+"""The one place that starts programs, and that does something as another account. Private to harbormaster.ports.
 
-No shell, no terminal, nothing on standard input, the C locale, and a PATH that finds what only root's has. A command that
-takes too long is killed with everything that it has started.
+No shell, no terminal, nothing on standard input, the C locale, and a fixed PATH. A command that takes too long is killed
+with everything that it has started.
+
+As ourselves, only a *proven* program is run: one that nobody but root can have put there (see `evidence`). As another
+account, a program has that account's rights and nothing else: its groups, its three uids and gids, a session keyring of
+its own (root's may hold keys), no way to gain rights by a set-uid program, none of our descriptors, and limits.
 """
 
 from __future__ import annotations
@@ -15,11 +19,26 @@ import os
 import signal
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # More than any answer that is of use here; the rest is read and thrown away.
 LARGEST = 16 << 20
+# The same for what another account's program says.
+LARGEST_OF_OTHERS = 2 << 20
+# Limits of what runs as another account (setrlimit(2)): seconds of processor time, bytes of a file, core dumps, descriptors.
+_LIMITS = (("RLIMIT_CPU", 10), ("RLIMIT_FSIZE", 64 << 20), ("RLIMIT_CORE", 0), ("RLIMIT_NOFILE", 1024))
+# linux/prctl.h and linux/keyctl.h
+_PR_SET_NO_NEW_PRIVS = 38
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+# keyctl(2) has no function in the C library: its number in asm/unistd.h of each architecture.
+_KEYCTL = {
+    "x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64le": 271, "ppc64": 271, "s390x": 280,
+    "armv7l": 311, "armv6l": 311, "i686": 288, "i586": 288,
+}  # fmt: skip
+# Nothing to hide: a kernel without keyrings (ENOSYS), or a sandbox that forbids the whole call, to the child too (EPERM).
+_NO_KEYRINGS = (errno.ENOSYS, errno.EPERM)
 # What is left of a killed command gets so long to close its end of the pipes.
 _AFTERWARDS = 1.0
 
@@ -72,12 +91,18 @@ def run(
 ) -> Answer:
     """Run a command and wait for its end, at most so many seconds. Never raises for what the command does.
 
+    :param argv: the program, by its path or as found on our PATH, and its arguments. As ourselves it has to be proven.
     :param uid: the account to run it as, with its groups and the address of its service manager; None for our own.
     :param environment: variables besides the few that every command gets, which they may replace.
     """
     import subprocess  # here and below: a run that asks no manager does not pay for these
 
     words = tuple(argv)
+    other = uid is not None and uid != os.geteuid()
+    if not other:
+        if evidence.find(words[0], PATH) is None and _is_there(words[0]):
+            why = "%s is not run: others than root may write it, or a folder on the way to it" % words[0]
+            return Answer(words, not_started=why)
     variables = {"PATH": PATH, "LC_ALL": "C", "LANG": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
     become: t.Optional[t.Callable[[], None]] = None
     try:
@@ -102,16 +127,80 @@ def run(
         )
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
         return Answer(words, not_started=_why_not(words, uid, error))
-    return _waited(process, words, timeout)
+    return _waited(process, words, timeout, LARGEST_OF_OTHERS if other else LARGEST)
 
 
-def _waited(process: t.Any, words: t.Tuple[str, ...], timeout: float) -> Answer:
+def _is_there(program: str) -> bool:
+    """Whether the program is anywhere on our PATH: what can't be run at all is told in other words."""
+    return "\0" not in program and any(os.access(os.path.join(one, program), os.X_OK) for one in PATH.split(":"))
+
+
+def call(function: t.Callable[[], bytes], timeout: float, uid: int, most: int = LARGEST_OF_OTHERS) -> t.Optional[bytes]:
+    """Have a function of ours done as another account, in a child of its own, and take its answer.
+
+    For what is no program, such as a question over a Unix socket: who connects to a socket of an account has no more
+    rights than that account. To be called while this process has no other threads.
+
+    :param function: what is done in the child; the bytes are its answer.
+    :returns: None when there was no answer in time, or too long a one.
+    :raises OSError, KeyError: the child can't be started, or there is no such account.
+    """
+    import select
+    import time
+
+    become = _becomes(uid)
+    until = time.monotonic() + timeout
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.setsid()
+            os.dup2(writer, 3, inheritable=False)
+            null = os.open(os.devnull, os.O_RDWR)
+            for number in range(3):
+                os.dup2(null, number)
+            for number in map(int, os.listdir("/proc/self/fd")):
+                if number > 3:
+                    with contextlib.suppress(OSError):
+                        # the listing's own is closed already
+                        os.close(number)
+            os.chdir("/")
+            if become is not None:
+                become()
+            signal.alarm(max(1, int(timeout) + 1))
+            answer = function()
+            while answer:
+                answer = answer[os.write(3, answer) :]
+            status = 0
+        finally:
+            os._exit(status)  # pylint: disable=protected-access
+    os.close(writer)
+    data = b""
+    try:
+        while len(data) <= most:
+            left = until - time.monotonic()
+            if left <= 0 or not select.select([reader], [], [], left)[0]:
+                return None
+            more = os.read(reader, 1 << 16)
+            if not more:
+                break
+            data += more
+    finally:
+        os.close(reader)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return data if data and len(data) <= most else None
+
+
+def _waited(process: t.Any, words: t.Tuple[str, ...], timeout: float, most: int) -> Answer:
     import subprocess
     import threading
 
     said: t.List[bytearray] = [bytearray(), bytearray()]
     readers = [
-        threading.Thread(target=_read, args=(stream, into), daemon=True)
+        threading.Thread(target=_read, args=(stream, into, most), daemon=True)
         for stream, into in zip((process.stdout, process.stderr), said)
     ]
     for reader in readers:
@@ -136,7 +225,7 @@ def _waited(process: t.Any, words: t.Tuple[str, ...], timeout: float) -> Answer:
     return Answer(words, process.returncode, out, err, timed_out, "", timeout)
 
 
-def _read(stream: t.BinaryIO, into: bytearray) -> None:
+def _read(stream: t.BinaryIO, into: bytearray, most: int) -> None:
     """All of a stream, as much of it kept as is of use."""
     # ValueError: it was closed under us; OSError: nothing more comes
     with contextlib.suppress(OSError, ValueError):
@@ -144,7 +233,7 @@ def _read(stream: t.BinaryIO, into: bytearray) -> None:
             data = os.read(stream.fileno(), 1 << 16)
             if not data:
                 return
-            into += data[: max(0, LARGEST - len(into))]
+            into += data[: max(0, most - len(into))]
 
 
 def _account(uid: int) -> t.Dict[str, str]:
@@ -163,19 +252,38 @@ def _account(uid: int) -> t.Dict[str, str]:
 
 
 def _becomes(uid: int) -> t.Optional[t.Callable[[], None]]:
-    """What turns a child into that account, all rights of ours given up; None when we are that account."""
+    """What turns a child into that account, all rights and secrets of ours given up; None when we are that account.
+
+    Whatever of it can't be done ends the child: nothing is run half changed.
+
+    :raises KeyError: no such account. OSError: this machine has no way to leave our keys behind.
+    """
     if uid == os.geteuid():
         return None
+    import ctypes
     import pwd
+    import resource
 
     known = pwd.getpwuid(uid)
-    # Looked up here: the child of a program with threads must not ask name services.
+    # Looked up here: the child of a program with threads must not ask name services, import or compile.
     groups = os.getgrouplist(known.pw_name, known.pw_gid)
+    number = _KEYCTL.get(os.uname().machine)
+    if number is None:
+        raise OSError(errno.ENOSYS, "how to leave the session keyring is not known on %s" % os.uname().machine)
+    library = ctypes.CDLL(None, use_errno=True)
+    limits = [(getattr(resource, name), value) for name, value in _LIMITS]
 
     def become() -> None:
+        for which, value in limits:
+            resource.setrlimit(which, (value, value))
         os.setgroups(groups)
-        os.setgid(known.pw_gid)
-        os.setuid(uid)
+        os.setresgid(known.pw_gid, known.pw_gid, known.pw_gid)
+        os.setresuid(uid, uid, uid)
+        # As that account: the new keyring is its own.
+        if library.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None) < 0 and ctypes.get_errno() not in _NO_KEYRINGS:
+            raise OSError(ctypes.get_errno(), "no session keyring")
+        if library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "no_new_privs")
 
     return become
 

@@ -14,6 +14,7 @@ import re
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process, Unit
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import cgroups
@@ -24,6 +25,8 @@ MAX_ANCESTORS = 128
 _MAX_FILE = 4 << 20
 # TASK_COMM_LEN of linux/sched.h, without its NUL: a name of this length may have been longer.
 _LONGEST_COMM = 15
+# Of a command line, what may name a program: an interpreter's options and script.
+_LONGEST_WORDS = 4096
 
 _UID = re.compile(rb"^Uid:\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})$", re.MULTILINE)
 _BTIME = re.compile(rb"^btime (\d{1,20})$", re.MULTILINE)
@@ -47,6 +50,7 @@ class Status(t.NamedTuple):
 
     real_uid: int
     effective_uid: int
+    saved_uid: int
 
 
 def parse_stat(data: bytes) -> Stat:
@@ -77,7 +81,7 @@ def parse_status(data: bytes) -> Status:
     found = _UID.search(data)
     if not found:
         raise MalformedData("/proc/pid/status", "no Uid line", data)
-    return Status(int(found.group(1)), int(found.group(2)))
+    return Status(int(found.group(1)), int(found.group(2)), int(found.group(3)))
 
 
 def parse_command(data: bytes) -> t.Optional[str]:
@@ -182,12 +186,13 @@ class _Facts(t.NamedTuple):
     """What was read of one process."""
 
     stat: Stat
-    uid: int
+    uids: Status
     exe: t.Optional[str]
     command: t.Optional[str]
     unit: t.Optional[Unit]
     container: t.Optional[Container]
     whole_name: t.Optional[str] = None
+    proven: t.Tuple[str, ...] = ()
 
 
 class _Look:
@@ -215,8 +220,9 @@ class _Look:
             if not stat_data or not status_data:
                 # ENOENT: it ended after its directory was opened
                 return False
-            stat, uid = parse_stat(stat_data), parse_status(status_data).effective_uid
+            stat, uids = parse_stat(stat_data), parse_status(status_data)
             exe, command, unit, container, whole = None, None, None, None, None
+            proven: t.Tuple[str, ...] = ()
             if full:
                 unit, container = cgroups.parse(_content(directory, "cgroup"), self._own_root())
             if full and (self._commands or len(stat.comm) >= _LONGEST_COMM):
@@ -224,12 +230,16 @@ class _Look:
                 whole = whole_name(stat.comm, path, arguments)
                 if self._commands:
                     exe, command = path, parse_command(arguments)
+                    proven = _proven(directory, stat, uids, path, arguments)
+            elif self._commands and len(set(uids)) == 1 and uids.real_uid in evidence.accounts():
+                # What is farther up may be a supervisor, an agent or a login daemon: then it matters what it really is.
+                proven = _proven(directory, stat, uids, _exe(directory), _content(directory, "cmdline"))
         except OSError:
             # ESRCH: it went away while we read; EACCES: hidepid=1 shows the directory, and nothing in it
             return False
         finally:
             os.close(directory)
-        self.facts[pid] = _Facts(stat, uid, exe, command, unit, container, whole)
+        self.facts[pid] = _Facts(stat, uids, exe, command, unit, container, whole, proven)
         return True
 
     def process(self, pid: int) -> Process:
@@ -246,8 +256,8 @@ class _Look:
             parent_pid=facts.stat.parent_pid,
             exe=facts.exe,
             command=facts.command,
-            uid=facts.uid,
-            user=self._user(facts.uid),
+            uid=facts.uids.effective_uid,
+            user=self._user(facts.uids.effective_uid),
             started=self._boot_time() + facts.stat.start_ticks / self._ticks_a_second,
             start_ticks=facts.stat.start_ticks,
             state=facts.stat.state,
@@ -255,6 +265,8 @@ class _Look:
             unit=facts.unit,
             container=facts.container,
             whole_name=facts.whole_name,
+            real_uid=facts.uids.real_uid,
+            proven=facts.proven,
         )
 
     def _user(self, uid: int) -> str:
@@ -305,6 +317,11 @@ def _exe(directory: int) -> t.Optional[str]:
     except OSError:
         # ENOENT: a kernel thread or a zombie has none; EACCES: the link of a process that we may not trace
         return None
+
+
+def _proven(directory: int, stat: Stat, uids: Status, exe: t.Optional[str], arguments: bytes) -> t.Tuple[str, ...]:
+    words = [printable(word) for word in arguments[:_LONGEST_WORDS].split(b"\0")]
+    return evidence.names(uids, printable(stat.comm), exe, words, lambda: os.stat("exe", dir_fd=directory))
 
 
 def account(uid: int) -> str:

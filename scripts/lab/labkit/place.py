@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the lab of this checkout lives, and how its scripts run commands.
 
-Two checkouts can have a lab each: everything outside the checkout carries a name made from its path.
+Two checkouts can have a lab each: everything outside the checkout carries a name made from its path. HARBORMASTER_LAB
+names the checkout whose lab is used, when it is not this one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 import typing as t
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(os.environ.get("HARBORMASTER_LAB") or Path(__file__).resolve().parents[3])
 CACHE = ROOT / ".cache" / "lab"
 NAME = "hm-lab-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
 RUN = Path("/run") / NAME

@@ -15,6 +15,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import traceback
 from pathlib import Path
@@ -32,6 +33,14 @@ IFF_UP = 1
 PR_SET_DUMPABLE = 4
 NOBODY = 65534
 ENGINES = Path(__file__).resolve().parents[1] / "data" / "engines"
+
+
+@pytest.fixture
+def roots_path():
+    """A new folder on a path that only root may write, as what is run as root has to lie on; /tmp is none."""
+    with tempfile.TemporaryDirectory(prefix="harbour-", dir="/var/lib" if os.geteuid() == 0 else Path.home()) as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -179,7 +188,7 @@ def recorded():
 
 
 @pytest.fixture
-def podman_command(tmp_path):
+def podman_command(roots_path):
     """A command that answers as recorded; the function says what: ``podman_command({"ps": text, "inspect *": (text, 125)})``.
 
     Words are compared as a shell does (globs), the first that fits counts. ``calls()`` of what is returned are the words
@@ -187,11 +196,11 @@ def podman_command(tmp_path):
     """
 
     def make(routes):
-        path, calls = tmp_path / "podman", tmp_path / "calls"
+        path, calls = roots_path / "podman", roots_path / "calls"
         lines = ["#!/bin/sh", 'echo "$*" >>%s' % calls, 'case "$*" in']
         for number, (words, said) in enumerate(routes.items()):
             text, status = said if isinstance(said, tuple) else (said, 0)
-            answer = tmp_path / ("answer%d" % number)
+            answer = roots_path / ("answer%d" % number)
             answer.write_text(text, encoding="utf-8")
             glob = words.replace(" ", "\\ ")
             if words == "hangs":

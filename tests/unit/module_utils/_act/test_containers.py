@@ -263,7 +263,7 @@ INSPECT = '[{"Id": "%s", "State": {"Status": "%s", "StartedAt": "%s"}}]'
 
 
 @pytest.fixture
-def podman(podman_command, tmp_path):
+def podman(podman_command, roots_path):
     """A function: a container whose command answers so; it ends when the word ``stop`` was said to it."""
 
     def make(said=("", 0), after="exited", status="running", started=STARTED, update=("", 0), **more):
@@ -275,15 +275,15 @@ def podman(podman_command, tmp_path):
                 "update *": update,
             }
         )
-        ended = tmp_path / "ended"
+        ended = roots_path / "ended"
         ended.write_text(INSPECT % (ID, after, started) if after else "")
         # Once it was told to stop, it says what it says afterwards.
-        path = tmp_path / "podman-with-state"
+        path = roots_path / "podman-with-state"
         path.write_text(
             "#!/bin/sh\n"
             'case "$*" in "container inspect"*) if grep -q stop %(calls)s 2>/dev/null; then\n'
             '  echo "$*" >>%(calls)s; cat %(ended)s; test -s %(ended)s && exit; echo "Error: no such container" >&2; exit 125\n'
-            "fi;; esac\nexec %(plain)s \"$@\"\n" % {"calls": tmp_path / "calls", "ended": ended, "plain": plain}
+            "fi;; esac\nexec %(plain)s \"$@\"\n" % {"calls": roots_path / "calls", "ended": ended, "plain": plain}
         )  # fmt: skip
         path.chmod(0o755)
         user = os.geteuid() or None
@@ -335,12 +335,12 @@ def test_a_podman_that_fails(podman):
     assert "it is running: Error: given PID did not die" in outcome.error.reason
 
 
-def test_a_podman_that_is_ended_in_its_wait(podman, tmp_path):
+def test_a_podman_that_is_ended_in_its_wait(podman, roots_path):
     container = podman(after="stopping")
-    slow = tmp_path / "slow"
+    slow = roots_path / "slow"
     slow.write_text(
         '#!/bin/sh\ncase "$1" in stop) echo "$*" >>%s/calls; exec sleep 30;; esac\nexec %s "$@"\n'
-        % (tmp_path, container.command[0])
+        % (roots_path, container.command[0])
     )
     slow.chmod(0o755)
     began = time.monotonic()

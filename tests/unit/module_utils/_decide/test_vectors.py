@@ -90,7 +90,8 @@ def processes_of(entries):
     answer = {}
     for pid, entry in given.items():
         only(
-            entry, "pid", "name", "parent", "exe", "command", "user", "uid", "unit", "unit_user", "container"
+            entry, "pid", "name", "parent", "exe", "command", "user", "uid", "real_uid", "proven", "unit", "unit_user",
+            "container"
         )  # fmt: skip
         ancestors = []
         above = entry.get("parent", 1)
@@ -110,8 +111,18 @@ def processes_of(entries):
             ancestors=tuple(ancestors),
             unit=Unit(entry["unit"], entry.get("unit_user")) if "unit" in entry else None,
             container=Container(**only(container, "engine", "id", "name")) if container else None,
+            real_uid=entry.get("real_uid", entry.get("uid")),
+            proven=proven_of(entry),
         )
     return answer
+
+
+def proven_of(entry):
+    """The names that are evidence: all that a vector gives, unless it says that they are the account's own claim."""
+    if not entry.get("proven", True):
+        return ()
+    exe = (entry.get("exe") or "").replace(" (deleted)", "").rpartition("/")[2]
+    return tuple(name for name in (exe, entry["name"]) if name)
 
 
 def place(text):

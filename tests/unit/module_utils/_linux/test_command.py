@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
+import resource  # noqa: F401  # a plain user may not be able to read this Python's own files: loaded before
 import time
 
 import pytest
@@ -180,3 +182,79 @@ def _as_root():
 def test_our_own_uid_takes_no_change():
     answer = sh("id -u", uid=os.geteuid())
     assert answer.ok and answer.stdout.strip() == str(os.geteuid())
+
+
+# As another account -----------------------------------------------------------------------------------------------
+
+
+def as_nobody(script, **keywords):
+    return sh(script, uid=NOBODY.pw_uid, **keywords)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_it_has_the_rights_of_its_account_alone():
+    said = as_nobody(
+        "grep -E '^(Uid|Gid|NoNewPrivs|CapEff|CapPrm)' /proc/self/status; ulimit -c; ulimit -t; pwd"
+    ).stdout
+    assert r"Uid:\x09%d\x09%d\x09%d\x09%d" % ((NOBODY.pw_uid,) * 4) in said
+    assert r"Gid:\x09%d\x09%d\x09%d\x09%d" % ((NOBODY.pw_gid,) * 4) in said
+    assert r"NoNewPrivs:\x091" in said
+    assert r"CapEff:\x090000000000000000" in said and r"CapPrm:\x090000000000000000" in said
+    assert said.splitlines()[-3:] == ["0", "10", "/"]
+
+
+READ_KEY = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+buffer = ctypes.create_string_buffer(64)
+found = libc.syscall(%d, 11, %d, buffer, 64, 0)
+print("read", buffer.value.decode() if found > 0 else ctypes.get_errno())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_it_does_not_get_our_keys():
+    """A key in root's session keyring that its possessor may read: who keeps that keyring possesses it."""
+    machine = command._KEYCTL[os.uname().machine]
+    # add_key(2) has the number before request_key and keyctl on the architectures of the table; x86_64's is 248.
+    libc = ctypes.CDLL(None, use_errno=True)
+    child = os.fork()
+    if not child:
+        libc.syscall(machine, 1, None)
+        key = libc.syscall(machine - 2, b"user", b"harbour-test", b"S3cr3tX", 7, -3)
+        libc.syscall(machine, 5, key, 0x3F3F3F00)  # KEYCTL_SETPERM: possessor, user, group
+        own = command.run(["/usr/bin/python3", "-c", READ_KEY % (machine, key)], 20.0).stdout
+        said = command.run(["/usr/bin/python3", "-c", READ_KEY % (machine, key)], 20.0, uid=NOBODY.pw_uid).stdout
+        os._exit(0 if "S3cr3tX" in own and said.startswith("read ") and "S3cr3tX" not in said else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_call_as_another_account():
+    assert command.call(lambda: b"%d %d" % (os.getuid(), len(os.listdir("/proc/self/fd"))), 10.0, NOBODY.pw_uid) == (
+        b"%d 5" % NOBODY.pw_uid
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_call_that_does_not_come_back():
+    began = time.monotonic()
+    assert command.call(lambda: time.sleep(60), 0.3, NOBODY.pw_uid) is None
+    assert command.call(lambda: b"x" * 100, 10.0, NOBODY.pw_uid, most=99) is None
+    assert command.call(lambda: 1 / 0, 10.0, NOBODY.pw_uid) is None
+    assert time.monotonic() - began < 20
+
+
+# As ourselves -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have a file of somebody else")
+def test_what_others_may_write_is_not_run_with_our_rights(roots_path):
+    tool = roots_path / "tool"
+    tool.write_text("#!/bin/sh\necho ran\n")
+    tool.chmod(0o755)
+    assert command.run([str(tool)], 20.0).stdout.strip() == "ran"
+    os.chown(tool, NOBODY.pw_uid, 0)
+    answer = command.run([str(tool)], 20.0)
+    assert answer.stdout == "" and "is not run" in answer.problem and str(tool) in answer.problem
+    assert command.run([str(tool)], 20.0, uid=NOBODY.pw_uid).stdout.strip() == "ran", "it may harm its own account"

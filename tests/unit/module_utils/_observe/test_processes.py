@@ -54,7 +54,7 @@ def test_malformed_stat(data):
 
 
 def test_parse_status():
-    assert processes.parse_status(b"Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t5\n") == (1, 2)
+    assert processes.parse_status(b"Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t5\n") == (1, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,10 @@ def test_nobody_and_nothing():
 def test_a_chain_of_parents_that_is_a_ring(monkeypatch):
     look = processes._Look()
     stat = processes.Stat(5, b"x", "S", 6, 0)
-    look.facts[5] = processes._Facts(stat, 0, None, None, None, None)
-    look.facts[6] = processes._Facts(stat._replace(pid=6, parent_pid=5), 0, None, None, None, None)
+    look.facts[5] = processes._Facts(stat, processes.Status(0, 0, 0), None, None, None, None)
+    look.facts[6] = processes._Facts(
+        stat._replace(pid=6, parent_pid=5), processes.Status(0, 0, 0), None, None, None, None
+    )
     assert look.process(5).ancestors == (6,)
 
 
@@ -298,4 +300,4 @@ def test_without_commands():
     found = processes.describe([pid], commands=False)[pid]
     full = processes.describe([pid])[pid]
     assert (found.exe, found.command) == (None, None)
-    assert found == full._replace(exe=None, command=None)
+    assert found == full._replace(exe=None, command=None, proven=())
