@@ -48,7 +48,7 @@ def port_owner() -> t.Dict[str, t.Any]:
         "settle": {"type": "float"},
         "timeout": {"type": "float", "default": 0},
         "close_blocking": {"type": "bool", "default": False},
-        "collateral": {"type": "str", "default": "warn", "choices": ["warn", "refuse"]},
+        "collateral": {"type": "str", "default": "warn", "choices": ["warn", "refuse", "accept"]},
         "persist": {"type": "bool", "default": False},
         "protect": {"type": "list", "elements": "str", "default": []},
         "unprotect": {"type": "list", "elements": "str", "default": []},

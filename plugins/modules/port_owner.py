@@ -126,8 +126,7 @@ options:
     description:
       - How a holder may be stopped. V(auto) takes the way of whatever manages it. In this order, that is a unit that runs the
         container, the container, the supervisor (which would start again what systemd stops), the service, and a signal.
-      - V(service) and V(container) refuse a holder that is not managed in this way. V(container) also stops a container that its
-        engine deletes when it stops (C(--rm)).
+      - V(service) and V(container) refuse a holder that is not managed in this way.
       - V(signal) sends a signal even when something manages the holder. It is refused where the manager would start it again at once,
         and for the relay of a container.
       - V(none) stops nothing. It waits up to O(timeout) for the holder to leave, and fails then.
@@ -179,11 +178,12 @@ options:
     default: false
   collateral:
     description:
-      - What to do when stopping a holder also frees ports that were not asked for, or stops units or containers that depend on it, a
-        warning or a refusal.
+      - What to do when stopping a holder also frees ports that were not asked for, or stops units or containers that depend on it. V(warn)
+        stops it with a warning, V(refuse) refuses, V(accept) stops it and says it in RV(actions) alone.
+      - Only V(accept) stops a container that its engine deletes when it stops (C(--rm)), with its anonymous volumes.
     type: str
     default: warn
-    choices: [warn, refuse]
+    choices: [warn, refuse, accept]
   persist:
     description:
       - Keep what this run stopped from coming back at boot. Units are disabled, or masked where others pull them in; the restart

@@ -40,7 +40,7 @@ $spec = @{
         settle = @{ type = "float" }
         timeout = @{ type = "float"; default = 0 }
         close_blocking = @{ type = "bool"; default = $false }
-        collateral = @{ type = "str"; default = "warn"; choices = @("warn", "refuse") }
+        collateral = @{ type = "str"; default = "warn"; choices = @("warn", "refuse", "accept") }
         persist = @{ type = "bool"; default = $false }
         protect = @{ type = "list"; elements = "str"; default = @() }
         unprotect = @{ type = "list"; elements = "str"; default = @() }

@@ -163,9 +163,10 @@ def test_one_that_would_be_deleted(host: Host):
     host.container("brief", "8080:80", "--rm")
     done = host.free(8080, again=False).done
     assert done.failed and not done["changed"] and done["reason"] == "would_delete", done
-    assert "method: container" in done["msg"]
+    assert "collateral: accept" in done["msg"]
+    assert host.free(8080, again=False, method="container").done["reason"] == "would_delete"
     assert host.running("brief")
-    freed = host.free(8080, method="container")
+    freed = host.free(8080, collateral="accept")
     assert freed.done["changed"] and not freed.done.failed, freed.done
     assert not host.held(8080)
     assert host.docker("ps", "-aqf", "name=brief") == ""

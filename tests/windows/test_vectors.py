@@ -254,7 +254,7 @@ def odd_world(chance):
     for option, values in (
         ("force", [True, False]),
         ("close_blocking", [True]),
-        ("collateral", ["refuse"]),
+        ("collateral", ["refuse", "accept"]),
         ("persist", [True]),
     ):
         if flag():

@@ -215,7 +215,7 @@ def _container(case: Case) -> t.Optional[Refusal]:
         process = case.snapshot.processes.get(pid)
         if process is not None and container.pid > 1 and container.pid in (pid, *process.ancestors):
             return reasons.own_connection(case.who, why)
-    if container.removed_on_stop and case.policy.method != BY_CONTAINER:
+    if container.removed_on_stop and case.policy.collateral != "accept":
         return reasons.would_delete(case.who)
     if case.policy.persist and not container.can_persist and container.restart in ("always", "unless-stopped"):
         why = "its restart policy is %s, and this %s can't change that of a container that exists"

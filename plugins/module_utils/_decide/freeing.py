@@ -52,14 +52,17 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
         judged = steps.refuse_collateral(judged, planned)
     if any(port.refusal for port in judged):
         return Plan(tuple(judged), (), general)
-    warnings = tuple(
-        "stopping %s also frees %s" % (step.target, ", ".join(step.also_frees)) for step in planned if step.also_frees
-    ) + tuple(
-        "stopping %s also stops %s" % (step.target, ", ".join(step.also_stops)) for step in planned if step.also_stops
-    )
+    warnings = () if policy.collateral == "accept" else _besides(planned)
     warnings += _other_init(snapshot, planned)
     predicted = tuple(_predicted(port, index.rows(port.wish)) for port in judged)
     return Plan(predicted, tuple(planned), general + warnings)
+
+
+def _besides(planned: t.Sequence[Step]) -> t.Tuple[str, ...]:
+    """What the steps free and stop that nobody asked for."""
+    frees = ("stopping %s also frees %s" % (one.target, ", ".join(one.also_frees)) for one in planned if one.also_frees)
+    stops = ("stopping %s also stops %s" % (one.target, ", ".join(one.also_stops)) for one in planned if one.also_stops)
+    return (*frees, *stops)
 
 
 def _other_init(snapshot: Snapshot, planned: t.Sequence[Step]) -> t.Tuple[str, ...]:

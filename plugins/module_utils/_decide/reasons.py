@@ -231,7 +231,7 @@ def would_delete(who: str) -> Refusal:
     return Refusal(
         WOULD_DELETE,
         "stopping %s deletes it and its anonymous volumes (it was started with --rm)" % who,
-        "if it may be deleted, say so with method: container",
+        "if it may be deleted, say so with collateral: accept",
     )
 
 

@@ -36,12 +36,22 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             {
                 return new Plan(judged, null, warnings);
             }
-            IEnumerable<string> collateral = planned.Where(step => step.AlsoFrees.Count > 0)
-                .Select(step => "stopping " + step.Target + " also frees " + string.Join(", ", step.AlsoFrees));
-            IEnumerable<string> dependants = planned.Where(step => step.AlsoStops.Count > 0)
-                .Select(step => "stopping " + step.Target + " also stops " + string.Join(", ", step.AlsoStops));
+            if (policy.Collateral != "accept")
+            {
+                warnings = warnings.Concat(Besides(planned));
+            }
             IEnumerable<PortPlan> predicted = judged.Select(port => Predicted(snapshot, policy, port, index.Rows(port.Wish)));
-            return new Plan(predicted, planned, warnings.Concat(collateral).Concat(dependants));
+            return new Plan(predicted, planned, warnings);
+        }
+
+        /// <summary>What the steps free and stop that nobody asked for.</summary>
+        private static IEnumerable<string> Besides(IReadOnlyList<Step> planned)
+        {
+            IEnumerable<string> frees = planned.Where(step => step.AlsoFrees.Count > 0)
+                .Select(step => "stopping " + step.Target + " also frees " + string.Join(", ", step.AlsoFrees));
+            IEnumerable<string> stops = planned.Where(step => step.AlsoStops.Count > 0)
+                .Select(step => "stopping " + step.Target + " also stops " + string.Join(", ", step.AlsoStops));
+            return frees.Concat(stops);
         }
 
         /// <summary>Each holder asked against the rules. A port that a bind says yes to needs nothing.</summary>
