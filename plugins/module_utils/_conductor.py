@@ -16,6 +16,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
     NOT_PROVEN,
     PortsError,
 )
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
     LISTEN,
@@ -67,9 +68,13 @@ class Story(t.NamedTuple):
 
 
 class SystemEyes:
-    """The observe stage as the other stages may use it, for the ports of one task."""
+    """The observe stage as the other stages may use it, for the ports of one task.
 
-    def __init__(self, wishes: t.Sequence[Wish], policy: Policy, backend: str) -> None:
+    :param may_ask: the run is one that changes things, and so may run the programs of other accounts, as these accounts.
+    """
+
+    def __init__(self, wishes: t.Sequence[Wish], policy: Policy, backend: str, may_ask: bool = False) -> None:
+        self._may_ask = may_ask
         self._ports = sorted({(wish.protocol, wish.port) for wish in wishes})
         self._wishes = wishes
         self._backend = backend
@@ -80,17 +85,18 @@ class SystemEyes:
     def look(self) -> Snapshot:
         """A whole snapshot, with a bind probe on the ports that nothing listens on or is bound to.
 
-        While it binds, a probe can get in the way of a server that is starting. So a report binds once, and a task that
+        Everything that is asked shares one clock, also when it is asked twice. While it binds, a probe can get in the way of a server that is starting. So a report binds once, and a task that
         waits for its owner to come not at all.
         """
-        snapshot = observe(self._ports, self._backend, self._others)
+        clock = Clock()
+        snapshot = observe(self._ports, self._backend, self._others, self._may_ask, clock)
         if not self._probing:
             return snapshot
         self._probing = self._others
         bindable = self._probed(snapshot)
         if self._unexplained(snapshot, bindable):
             # Somebody came between the look at the table and the bind, perhaps: then the table shows it now.
-            snapshot = observe(self._ports, self._backend, self._others)
+            snapshot = observe(self._ports, self._backend, self._others, self._may_ask, clock)
             bindable = self._probed(snapshot)
         unexplained = self._unexplained(snapshot, bindable)
         if unexplained and snapshot.backend != "psutil":
@@ -149,7 +155,7 @@ def run(params: t.Mapping[str, t.Any], check_mode: bool) -> Story:
     wishes = _wishes.wishes(params)
     if not wishes:
         return Story(Snapshot(), Plan(()), policy, check_mode=check_mode)
-    eyes = SystemEyes(wishes, policy, params["backend"])
+    eyes = SystemEyes(wishes, policy, params["backend"], may_ask=policy.state == "free" and not check_mode)
     until = began + (0.0 if check_mode else policy.timeout)
     snapshot, plan = _decided(eyes, wishes, policy, until)
     failure = plan.refusals[0] if plan.refusals else None

@@ -13,6 +13,7 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Process
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import docker
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.engines import PODMAN_HELPERS, chain
@@ -20,8 +21,6 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table 
 
 # Seconds that one engine may take for all of its answers.
 BOUND = 5.0
-# Seconds for all accounts that run podman. Each of them has BOUND, as long as this lasts.
-_ALL = 15.0
 
 
 class Found:
@@ -33,19 +32,27 @@ class Found:
 
 
 def containers(
-    wanted: Wanted, processes: t.Mapping[int, Process], behind: t.Sequence[int], unreserved: bool
+    wanted: Wanted,
+    processes: t.Mapping[int, Process],
+    behind: t.Sequence[int],
+    unreserved: bool,
+    clock: t.Optional[Clock] = None,
+    may_ask: bool = False,
 ) -> t.Tuple[t.Tuple[Container, ...], t.Tuple[Blind, ...]]:
     """See `engines.containers`.
 
     :param behind: the holders that a container may be behind.
     :param unreserved: podman of root may publish ports that nobody holds.
     """
+    del may_ask
+    clock = clock or Clock()
     chains = [chain(processes, processes[pid]) for pid in behind]
     found = Found()
-    _ask_docker(docker.Question(wanted, _ids(chains, "docker")), chains, found)
+    _ask_docker(docker.Question(wanted, _ids(chains, "docker")), chains, clock, found)
     pids = frozenset(one.pid for line in chains for one in line)
     if unreserved or any(_leads_to_podman(one) for line in chains for one in line):
-        _ask_podman(docker.Question(wanted, _ids(chains, "podman"), pids), chains, unreserved, found)
+        question = docker.Question(wanted, _ids(chains, "podman"), pids)
+        _ask_podman(question, chains, unreserved, clock, found)
     found.blind += _unknown(chains, found)
     # One container may be told of twice, by engines or accounts that share their directories.
     told = {one.id: one for one in reversed(found.containers)}
@@ -63,13 +70,13 @@ def _ids(chains: t.Sequence[t.Sequence[Process]], engine: str) -> t.FrozenSet[st
     return frozenset(container.id for container in nearest if container and container.engine == engine)
 
 
-def _ask_docker(question: docker.Question, chains: t.Sequence[t.Sequence[Process]], found: Found) -> None:
+def _ask_docker(question: docker.Question, chains: t.Sequence[t.Sequence[Process]], clock: Clock, found: Found) -> None:
     rootless = {one.uid for line in chains for one in line if one.name == "rootlesskit" and one.uid is not None}
     engines, blind = docker.running(rootless)
     found.blind += blind
 
     def ask(engine: docker.Engine) -> None:
-        docker.ask(engine, question, time.monotonic() + BOUND, found.containers, found.blind)
+        docker.ask(engine, question, time.monotonic() + clock.left(BOUND), found.containers, found.blind)
 
     threads = [threading.Thread(target=ask, args=(engine,), daemon=True) for engine in engines[1:]]
     for thread in threads:
@@ -81,16 +88,19 @@ def _ask_docker(question: docker.Question, chains: t.Sequence[t.Sequence[Process
 
 
 def _ask_podman(
-    question: docker.Question, chains: t.Sequence[t.Sequence[Process]], unreserved: bool, found: Found
+    question: docker.Question,
+    chains: t.Sequence[t.Sequence[Process]],
+    unreserved: bool,
+    clock: Clock,
+    found: Found,
 ) -> None:
     # Loaded here: most hosts that have a container have it from Docker.
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import podman
 
     accounts, blind = podman.accounts(chains, unreserved)
     found.blind += blind
-    until = time.monotonic() + _ALL
     for account in accounts:
-        podman.ask(account, question, min(time.monotonic() + BOUND, until), found.containers, found.blind)
+        podman.ask(account, question, time.monotonic() + clock.left(BOUND), found.containers, found.blind)
 
 
 def _unknown(chains: t.Sequence[t.Sequence[Process]], found: Found) -> t.Iterator[Blind]:

@@ -14,6 +14,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Process
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import Wanted
 
@@ -31,7 +32,11 @@ _NO_RESERVATION = re.compile(rb"^[ \t]*enable_port_reservation[ \t]*=[ \t]*false
 
 
 def containers(
-    wanted: Wanted, processes: t.Optional[t.Mapping[int, Process]] = None, holders: t.Iterable[int] = ()
+    wanted: Wanted,
+    processes: t.Optional[t.Mapping[int, Process]] = None,
+    holders: t.Iterable[int] = (),
+    clock: t.Optional[Clock] = None,
+    may_ask: bool = False,
 ) -> Found:
     """The containers and swarm services that publish a wanted port or have a holder in them, as their engines tell.
 
@@ -39,6 +44,8 @@ def containers(
         lead it into a container by the packet filter alone.
     :param processes: the holders and their ancestors.
     :param holders: pids that have a socket on a wanted port.
+    :param clock: of the look, which bounds all of them together.
+    :param may_ask: engines of other accounts may be asked too, as these accounts.
     :returns: the containers, and which engine could not be asked. Only engines that run already are asked, each at most
         for a few seconds. Never raises for what an engine does.
     """
@@ -50,7 +57,7 @@ def containers(
     # Loaded here: hosts without an engine never need it.
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import containers as asking
 
-    return asking.containers(wanted, known, behind, unreserved)
+    return asking.containers(wanted, known, behind, unreserved, clock or Clock(), may_ask)
 
 
 def chain(known: t.Mapping[int, Process], process: Process) -> t.List[Process]:

@@ -4,7 +4,7 @@
 """What manages the processes that were found. Private to harbormaster.ports: not an interface for other collections.
 
 Engines first, as a unit may run a container; then the service managers, once each for all units of concern; then the
-supervisors. Each source is loaded and asked only where something points to it.
+supervisors, which are asked meanwhile. Each source is loaded and asked only where something points to it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Blind,
     Container,
     Process,
     Snapshot,
-    Supervised,
     Unit,
     UnitFacts,
 )
@@ -28,18 +28,24 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table 
 _BOOTED = "/run/systemd/system"
 
 
-def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool) -> Snapshot:
+def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool, clock: Clock, may_ask: bool) -> Snapshot:
     """The snapshot, with the managers of its processes, and the containers that publish a wanted port without a socket.
 
     :param stopping: also what only matters to who wants to stop them.
+    :param clock: of the look, which bounds all of them together.
+    :param may_ask: programs of other accounts may be asked too, as these accounts.
     """
     holders = {pid for pids in snapshot.owners.values() for pid in pids}
-    containers, blind = engines.containers(wanted, snapshot.processes, holders)
+    # Every holder has ancestors; which of them are supervisors is cheap to see, asking them is not.
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import supervisors
+
+    supervised = supervisors.asked(snapshot.processes, holders, stopping, clock, may_ask)
+    containers, blind = engines.containers(wanted, snapshot.processes, holders, clock, may_ask)
     if not holders and not containers and not snapshot.sockets:
         return snapshot._replace(blind=snapshot.blind + blind)
     units: t.Mapping[Unit, UnitFacts] = {}
     if os.path.isdir(_BOOTED):
-        units, unasked = _units(snapshot, containers)
+        units, unasked = _units(snapshot, containers, clock, may_ask)
         blind += unasked
     snapshot = snapshot._replace(
         containers=containers, units=units, blind=snapshot.blind + blind, own_unit=_own_unit() if units else None
@@ -48,11 +54,12 @@ def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool) -> Snapsho
         from ansible_collections.harbormaster.ports.plugins.module_utils._observe import resolver
 
         snapshot = snapshot._replace(resolver=resolver.resolver())
-    return snapshot._replace(supervised=_supervised(snapshot, holders, stopping))
+    found, unasked = supervised.answers()
+    return snapshot._replace(supervised=found, blind=snapshot.blind + unasked)
 
 
 def _units(
-    snapshot: Snapshot, containers: t.Sequence[Container]
+    snapshot: Snapshot, containers: t.Sequence[Container], clock: Clock, may_ask: bool
 ) -> t.Tuple[t.Mapping[Unit, UnitFacts], t.Tuple[Blind, ...]]:
     """What the service managers say of the holders' units, and of their sockets where one of them holds a row."""
     wanted = {Unit(container.unit, container.user) for container in containers if container.unit}
@@ -74,20 +81,13 @@ def _units(
         return {}, ()
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import systemd
 
-    return systemd.facts(wanted, sockets_of, snapshot.sockets)
+    return systemd.facts(wanted, sockets_of, snapshot.sockets, clock, may_ask)
 
 
 def _is_service_manager(process: Process) -> bool:
     return process.name == "systemd" and (
         process.pid == 1 or (process.unit is not None and process.unit.name.startswith(("user@", "init.scope")))
     )
-
-
-def _supervised(snapshot: Snapshot, holders: t.AbstractSet[int], stopping: bool) -> t.Mapping[int, Supervised]:
-    # Every holder has ancestors; which of them are supervisors is cheap to see, asking them is not.
-    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import supervisors
-
-    return supervisors.supervised(snapshot.processes, holders, stopping)
 
 
 def _own_unit() -> t.Optional[Unit]:

@@ -13,6 +13,7 @@ import os
 import time
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import LISTEN, Blind, Process, Snapshot, Socket
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     descriptors,
@@ -34,10 +35,12 @@ _SECOND_LOOK = 0.05
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
 
-def with_owners(snapshot: Snapshot, table: Table, wanted: Wanted, other_ports: bool) -> Snapshot:
+def with_owners(
+    snapshot: Snapshot, table: Table, wanted: Wanted, other_ports: bool, clock: Clock, may_ask: bool
+) -> Snapshot:
     """A snapshot that has rows, with everything about who has them.
 
-    :param other_ports: see `snapshot.observe`.
+    :param other_ports: see `snapshot.observe`, also for the others.
     """
     sockets, owners, known, scan = _look(list(snapshot.sockets))
     unseen = _unseen(sockets, owners)
@@ -54,7 +57,7 @@ def with_owners(snapshot: Snapshot, table: Table, wanted: Wanted, other_ports: b
         kernel=_kernel_owners([row for row in sockets if row.state in IDLE and row.inode not in owners]),
         self_pids=processes.self_pids(),
     )
-    snapshot = managers.with_managers(snapshot, wanted, other_ports)
+    snapshot = managers.with_managers(snapshot, wanted, other_ports, clock, may_ask)
     if other_ports:
         snapshot = _with_other_ports(snapshot, table, wanted)
     return snapshot._replace(carriers=_carriers(snapshot.processes, snapshot.owners, snapshot.self_pids))
@@ -79,12 +82,15 @@ def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted) -> Snaps
     return snapshot._replace(processes=known, owners=owners, other_sockets=tuple(others))
 
 
-def with_all_owners(snapshot: Snapshot, rows_again: t.Callable[[], t.List[Socket]], commands: bool) -> Snapshot:
+def with_all_owners(
+    snapshot: Snapshot, rows_again: t.Callable[[], t.List[Socket]], commands: bool, clock: Clock
+) -> Snapshot:
     """A snapshot of the whole host, with who has its sockets, as cheap as it goes: one pass over all descriptors.
 
     A second pass only helps where neither the kernel nor anything that is closed to us explains a missing owner.
 
     :param commands: executables and command lines too.
+    :param clock: bounds what engines are asked.
     """
     sockets, owners, known, scan = _look(list(snapshot.sockets), commands=commands)
     kernel = _kernel_owners(_ownerless(sockets, owners))
@@ -96,7 +102,8 @@ def with_all_owners(snapshot: Snapshot, rows_again: t.Callable[[], t.List[Socket
         kernel = _kernel_owners(_ownerless(sockets, owners))
     unseen = any(row.inode and row.inode not in owners for row in sockets)
     wanted = by_protocol((row.protocol, row.port) for row in sockets if row.state in IDLE)
-    containers, unasked = engines.containers(wanted, known, {pid for pids in owners.values() for pid in pids})
+    holders = {pid for pids in owners.values() for pid in pids}
+    containers, unasked = engines.containers(wanted, known, holders, clock)
     return snapshot._replace(
         sockets=tuple(sockets),
         owners=owners,

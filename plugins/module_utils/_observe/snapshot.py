@@ -14,6 +14,7 @@ import re
 import sys
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Snapshot, Socket
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import engines
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import ports as port_sets
@@ -22,16 +23,26 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table 
 _CAP_NET_ADMIN = 12  # linux/capability.h
 
 
-def observe(ports: t.Iterable[t.Tuple[str, int]], backend: str = "auto", other_ports: bool = False) -> Snapshot:
+def observe(
+    ports: t.Iterable[t.Tuple[str, int]],
+    backend: str = "auto",
+    other_ports: bool = False,
+    may_ask: bool = False,
+    clock: t.Optional[Clock] = None,
+) -> Snapshot:
     """See who holds these ports.
 
     :param ports: (protocol, port) pairs.
     :param backend: ``auto``, ``netlink``, ``procfs`` or ``psutil``.
     :param other_ports: also find the listening, bound and unconnected UDP sockets that the holders have on other ports.
         Owners of these are looked for among the holders only.
+    :param may_ask: run programs of other accounts and connect to their sockets, as them, to hear of their own processes.
+        A look that changes nothing must not.
+    :param clock: bounds all that is asked; a new one unless said.
     :raises SourceRefused: the asked backend is not to be had here; ``auto`` has tried what there is.
     :raises MalformedData: the kernel said something that it is not documented to say.
     """
+    clock = clock or Clock()
     wanted = by_protocol(ports)
     if needs_psutil(backend):
         return _by_psutil(wanted, other_ports)
@@ -48,13 +59,13 @@ def observe(ports: t.Iterable[t.Tuple[str, int]], backend: str = "auto", other_p
     )
     if not any(row.inode or row.state in IDLE for row in rows):
         # A container's port may be published without a socket of this host.
-        containers, unasked = engines.containers(wanted)
+        containers, unasked = engines.containers(wanted, clock=clock, may_ask=may_ask)
         snapshot = snapshot._replace(blind=snapshot.blind + unasked)
         if not containers:
             return snapshot
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import owned
 
-    return owned.with_owners(snapshot, table, wanted, other_ports)
+    return owned.with_owners(snapshot, table, wanted, other_ports, clock, may_ask)
 
 
 def observe_sockets(ports: t.Iterable[t.Tuple[str, int]], backend: str = "auto") -> t.Tuple[Socket, ...]:
@@ -87,7 +98,7 @@ def observe_all(
         return snapshot
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import owned
 
-    return owned.with_all_owners(snapshot, lambda: table.all_rows(everything), commands)
+    return owned.with_all_owners(snapshot, lambda: table.all_rows(everything), commands, Clock())
 
 
 def needs_psutil(backend: str) -> bool:

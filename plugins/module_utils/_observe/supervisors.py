@@ -15,8 +15,9 @@ import os
 import re
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
-from ansible_collections.harbormaster.ports.plugins.module_utils._model import Process, Supervised
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Process, Supervised
 
 # Seconds for each question. pm2 is a whole Node.js that has to start.
 PATIENCE = 5.0
@@ -25,6 +26,40 @@ PM2_PATIENCE = 20.0
 Environment = t.Tuple[t.Tuple[str, str], ...]
 _MONIT_PID_FILES = ("/run/monit.pid", "/var/run/monit.pid")
 _MONIT_FILES = ("/etc/monit/monitrc", "/etc/monitrc")
+
+
+class Asked:
+    """The supervisors of some holders, which are being asked from the moment this is made."""
+
+    def __init__(
+        self, processes: t.Mapping[int, Process], holders: t.AbstractSet[int], stopping: bool, clock: Clock
+    ) -> None:
+        self._clock = clock
+        self._question: t.Any = None
+        if any(map(os.path.exists, _MONIT_PID_FILES)) or any(map(_asker, processes.values())):
+            # Loaded here, and a thread begun, only where there is somebody to ask.
+            from ansible_collections.harbormaster.ports.plugins.module_utils._linux.together import Question
+
+            self._question = Question(lambda: supervised(processes, holders, stopping))
+
+    def answers(self) -> t.Tuple[t.Mapping[int, Supervised], t.Tuple[Blind, ...]]:
+        """pid -> its supervisor, and which could not be asked."""
+        found = self._question.answer(self._clock) if self._question is not None else {}
+        if found is None:
+            return {}, (Blind("supervisor", "the supervisors did not answer within the time of a look"),)
+        return found, ()
+
+
+def asked(
+    processes: t.Mapping[int, Process],
+    holders: t.AbstractSet[int],
+    stopping: bool,
+    clock: Clock,
+    may_ask: bool,
+) -> Asked:
+    """Begin to ask the supervisors of the holders."""
+    del may_ask
+    return Asked(processes, holders, stopping, clock)
 
 
 class Told(t.NamedTuple):

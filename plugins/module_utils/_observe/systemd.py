@@ -17,6 +17,7 @@ import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     TCP,
     UDP,
@@ -56,7 +57,11 @@ Properties = t.Dict[str, t.List[str]]
 
 
 def facts(
-    units: t.Iterable[Unit], sockets_of: t.Iterable[t.Optional[int]], rows: t.Sequence[Socket] = ()
+    units: t.Iterable[Unit],
+    sockets_of: t.Iterable[t.Optional[int]],
+    rows: t.Sequence[Socket] = (),
+    clock: t.Optional[Clock] = None,
+    may_ask: bool = False,
 ) -> t.Tuple[t.Dict[Unit, UnitFacts], t.Tuple[Blind, ...]]:
     """These units, and all that is tied to them by triggers and by being stopped together.
 
@@ -64,8 +69,12 @@ def facts(
     :param sockets_of: service managers (a user's uid, None for the system's) that hold sockets themselves: of these, the
         .socket units on the ports of ``rows`` are told too, and the services whose descriptors they keep.
     :param rows: the rows on the asked ports.
+    :param clock: of the look, which bounds all of them together.
+    :param may_ask: managers of other accounts may be asked too, as these accounts.
     :returns: what the managers told, and which of them could not be asked. A unit that its manager does not know is missing.
     """
+    del may_ask
+    clock = clock or Clock()
     names: t.Dict[t.Optional[int], t.Set[str]] = {user: set() for user in sockets_of}
     holding = set(names)
     for unit in units:
@@ -73,12 +82,33 @@ def facts(
     found: t.Dict[Unit, UnitFacts] = {}
     blind: t.List[Blind] = []
     ports = {(row.protocol, row.port) for row in rows}
-    for user in sorted(names, key=lambda user: -1 if user is None else user):
+
+    def ask(user: t.Optional[int]) -> t.Union[t.Dict[Unit, UnitFacts], str]:
         try:
-            found.update(_of_manager(user, names[user], user in holding, ports))
+            return _of_manager(user, names[user], user in holding, ports, clock)
         except _Unanswered as error:
-            blind.append(_unasked(user, str(error)))
+            return str(error)
+
+    users = sorted(names, key=lambda user: -1 if user is None else user)
+    for user, told in zip(users, _side_by_side(ask, users, clock)):
+        if isinstance(told, dict):
+            found.update(told)
+        else:
+            blind.append(_unasked(user, told or "it did not answer in time"))
     return found, tuple(blind)
+
+
+def _side_by_side(
+    ask: t.Callable[[t.Optional[int]], t.Union[t.Dict[Unit, UnitFacts], str]],
+    users: t.Sequence[t.Optional[int]],
+    clock: Clock,
+) -> t.Sequence[t.Union[t.Dict[Unit, UnitFacts], str, None]]:
+    if len(users) < 2:
+        # The common case needs no threads.
+        return [ask(user) for user in users]
+    from ansible_collections.harbormaster.ports.plugins.module_utils._linux.together import together
+
+    return together([lambda user=user: ask(user) for user in users], clock)  # type: ignore[misc]
 
 
 def parse_show(text: str) -> t.List[Properties]:
@@ -159,7 +189,7 @@ def facts_of(properties: Properties, user: t.Optional[int]) -> UnitFacts:
     )
 
 
-def show(user: t.Optional[int], names: t.Sequence[str]) -> t.List[Properties]:
+def show(user: t.Optional[int], names: t.Sequence[str], clock: t.Optional[Clock] = None) -> t.List[Properties]:
     """What one service manager says of units and globs of units.
 
     :raises _Unanswered: it did not answer; the words are a clause.
@@ -167,9 +197,10 @@ def show(user: t.Optional[int], names: t.Sequence[str]) -> t.List[Properties]:
     argv = ["systemctl", *(["--user"] if user is not None else []), "--no-pager", "show", "-p", _PROPERTIES, "--"]
     if user is not None and os.geteuid() not in (0, user):
         raise _Unanswered("only that user and root may ask it")
+    clock = clock or Clock()
     found: t.List[Properties] = []
     for start in range(0, len(names), _LONGEST_LINE):
-        answer = command.run([*argv, *names[start : start + _LONGEST_LINE]], PATIENCE, uid=user)
+        answer = command.run([*argv, *names[start : start + _LONGEST_LINE]], clock.left(PATIENCE), uid=user)
         blocks = parse_show(answer.stdout)
         if not blocks and answer.problem:
             raise _Unanswered(answer.problem)
@@ -184,8 +215,9 @@ class _Unanswered(Exception):
 class _Manager:
     """One service manager, and what it has said so far."""
 
-    def __init__(self, user: t.Optional[int]) -> None:
+    def __init__(self, user: t.Optional[int], clock: Clock) -> None:
         self.user = user
+        self._clock = clock
         self.known: t.Dict[str, Properties] = {}
         self._missing: t.Set[str] = set()
 
@@ -194,7 +226,7 @@ class _Manager:
         wanted = sorted(set(names).difference(self.known, self._missing))
         if not wanted:
             return
-        for properties in show(self.user, wanted):
+        for properties in show(self.user, wanted, self._clock):
             if properties.get("LoadState", [""])[0] != "not-found":
                 self.known[properties["Id"][0]] = properties
                 for alias in parse_names(" ".join(properties.get("Names", ()))):
@@ -207,9 +239,13 @@ class _Manager:
 
 
 def _of_manager(
-    user: t.Optional[int], names: t.Set[str], holding: bool, ports: t.AbstractSet[t.Tuple[str, int]]
+    user: t.Optional[int],
+    names: t.Set[str],
+    holding: bool,
+    ports: t.AbstractSet[t.Tuple[str, int]],
+    clock: Clock,
 ) -> t.Dict[Unit, UnitFacts]:
-    manager = _Manager(user)
+    manager = _Manager(user, clock)
     manager.ask(sorted(names) + (["*.socket", "*.service"] if holding else []))
     chosen = {told.unit.name: told for told in map(manager.told, names) if told is not None}
     if holding:

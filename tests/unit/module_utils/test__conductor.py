@@ -66,7 +66,8 @@ class World:
         self.log = []
         self.now = looks[0]
 
-    def __call__(self, wishes, policy, backend):
+    def __call__(self, wishes, policy, backend, may_ask=False):
+        self.may_ask = may_ask
         self.log.append("eyes")
         return self
 
@@ -250,6 +251,33 @@ def test_check_mode_waits_for_nothing(world):
     began = time.monotonic()
     assert run(True, state="free", timeout=LONG, drain=LONG, settle=LONG).failure.code == "connection"
     assert time.monotonic() - began < SOON
+
+
+@pytest.mark.parametrize(
+    ("check_mode", "options", "may_ask"),
+    [(False, {"state": "free"}, True), (True, {"state": "free"}, False), (False, {"state": "present"}, False)],
+)
+def test_only_a_run_that_changes_things_may_run_the_programs_of_others(world, check_mode, options, may_ask):
+    seen = world(FREE)
+    run(check_mode, **options)
+    assert seen.may_ask is may_ask
+
+
+def test_all_looks_within_a_look_share_a_clock_and_the_next_look_has_a_new_one(monkeypatch):
+    clocks = []
+
+    def observe(ports, backend, other_ports, may_ask, clock):
+        clocks.append((may_ask, clock))
+        return Snapshot()
+
+    monkeypatch.setattr(_conductor, "observe", observe)
+    monkeypatch.setattr(_conductor, "probe", lambda *key: False)
+    eyes = _conductor.SystemEyes([Wish(20003, "tcp")], Policy(state="free"), "psutil", may_ask=True)
+    eyes.look()
+    eyes.look()
+    assert [may_ask for may_ask, _clock in clocks] == [True] * len(clocks)
+    first, again, second = [clock for _may_ask, clock in clocks][:3]
+    assert first is again and first is not second
 
 
 # Act and prove ------------------------------------------------------------------------------------------------------

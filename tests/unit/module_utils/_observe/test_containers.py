@@ -9,6 +9,7 @@ import os
 import time
 
 import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Process
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import containers, docker, podman
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import by_protocol
@@ -60,9 +61,9 @@ def process(pid, name, *ancestors, container=None, uid=0):
     return Process(pid, name, ancestors=ancestors, uid=uid, container=Container(engine, identity) if engine else None)
 
 
-def look(*processes, behind=(100,), unreserved=False):
+def look(*processes, behind=(100,), unreserved=False, clock=None):
     known = {one.pid: one for one in processes}
-    found, blind = containers.containers(WEB, known, [pid for pid in behind if pid in known], unreserved)
+    found, blind = containers.containers(WEB, known, [pid for pid in behind if pid in known], unreserved, clock)
     return [one.name for one in found], [one.text for one in blind]
 
 
@@ -138,9 +139,8 @@ def test_it_is_not_said_again_when_an_engine_was_silent(asked):
 
 
 def test_all_accounts_together_have_a_bound(asked, monkeypatch):
-    monkeypatch.setattr(containers, "_ALL", 1.0)
     asked.accounts = [podman.Account(uid) for uid in range(3)]
     limits = []
     monkeypatch.setattr(podman, "ask", lambda account, question, until, *rest: limits.append(until - time.monotonic()))
-    look(process(100, "conmon", uid=os.geteuid()))
+    look(process(100, "conmon", uid=os.geteuid()), clock=Clock(1.0))
     assert len(limits) == 3 and max(limits) <= 1.0
