@@ -103,11 +103,9 @@ class Socket(t.NamedTuple):
 
 
 class Blind(t.NamedTuple):
-    """Something that could not be seen.
+    """Something that could not be seen: what it is and what would help are clauses.
 
-    :param text: what it is, as a clause.
     :param hidden: how many objects it hides.
-    :param advice: what would help, as a clause.
     """
 
     code: str
@@ -224,12 +222,14 @@ class Refusal(t.NamedTuple):
 
     :param code: one of the codes of ``_errors.py``.
     :param passing: True for what ends by itself: ``timeout`` waits for it.
+    :param claim: it rests on what a process says of itself: ``method: signal`` and ``unprotect`` overrule it.
     """
 
     code: str
     reason: str
     remedy: str
     passing: bool = False
+    claim: bool = False
 
 
 class Holder(t.NamedTuple):

@@ -32,6 +32,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Process,
     Refusal,
     Snapshot,
+    Unit,
     UnitFacts,
 )
 
@@ -50,6 +51,9 @@ def way(policy: Policy, holder: Holder) -> str:
         return policy.method
     if holder.supervised is not None:
         return BY_SUPERVISOR
+    if holder.unit is None and holder.container is None:
+        # What calls itself an engine's relay or a service manager, and nothing is known of what it manages.
+        return BY_SIGNAL
     return _WAYS.get(holder.kind, BY_SIGNAL)
 
 
@@ -60,8 +64,10 @@ def elsewhere(case: Case) -> t.Optional[Refusal]:
         return None
     for entry in tables.MANAGED_ELSEWHERE:
         if matching.program(main, (entry.program,)) and _fits(entry, main):
-            return reasons.managed_elsewhere(case.who, entry.by, entry.remedy)
-    if matching.program(main, tables.SUPER_SERVERS):
+            refusal = reasons.managed_elsewhere(case.who, entry.by, entry.remedy)
+            return refusal if _belongs(entry, main) else case.believed(refusal, main, entry.program)
+    name = matching.proven(main, tables.SUPER_SERVERS) or matching.program(main, tables.SUPER_SERVERS)
+    if name:
         others = sorted(
             {
                 "%d/%s" % (row.port, row.protocol)
@@ -72,7 +78,8 @@ def elsewhere(case: Case) -> t.Optional[Refusal]:
         )
         if others:
             by = "%s, which serves %s as well" % (main.name, ", ".join(others))
-            return reasons.managed_elsewhere(case.who, by, "take the service out of its configuration and reload it")
+            remedy = "take the service out of its configuration and reload it"
+            return case.believed(reasons.managed_elsewhere(case.who, by, remedy), main, name)
     return None
 
 
@@ -81,13 +88,22 @@ def engine(case: Case) -> t.Optional[Refusal]:
     main = case.main
     if main is None or case.holder.container is not None or main.container is not None:
         return None
-    entry = matching.program(main, tables.ENGINES)
+    entry = matching.proven(main, tables.ENGINES) or matching.program(main, tables.ENGINES)
     if entry is None:
         return None
     why = _unasked(case.snapshot)
     if entry in case.policy.unprotect and not why and not matching.program(main, tables.ENGINE_RELAYS):
         return None
-    return reasons.engine(case.who, why, case.wish.port)
+    return case.believed(reasons.engine(case.who, why, case.wish.port), main, entry)
+
+
+def _belongs(entry: tables.Elsewhere, process: Process) -> bool:
+    """Whether the unit or the account, which nobody else can give a process, says that it is the helper."""
+    unit = process.unit
+    if unit is not None and unit.user is None and entry.unit and matching.glob_any(unit.name, (entry.unit,)):
+        return True
+    own = process.user is not None and process.uid == process.account
+    return own and entry.user not in ("", matching.ANYBODY) and process.user == entry.user
 
 
 def _fits(entry: tables.Elsewhere, process: Process) -> bool:
@@ -116,7 +132,20 @@ def _wrong_method(case: Case) -> t.Optional[Refusal]:
         and min(holder.pids) > 1
         and not (case.main is not None and managers.is_relay(case.main)),
     }
-    return None if possible.get(method, True) else reasons.wrong_method(case.who, method)
+    if possible.get(method, True):
+        return None
+    refusal = reasons.wrong_method(case.who, method)
+    if method == BY_SIGNAL and case.main is not None and case.main.pid > 1 and not _manages(case.snapshot, case.main):
+        return case.claimed(refusal, case.main.name)
+    return refusal
+
+
+def _manages(snapshot: Snapshot, process: Process) -> bool:
+    """Whether it is proven that others depend on a process: an engine's relay, or the service manager of a user."""
+    if matching.proven(process, (*tables.ENGINE_RELAYS, "dockerd")):
+        return True
+    facts = snapshot.units.get(Unit("user@%d.service" % process.uid)) if process.uid is not None else None
+    return facts is not None and facts.main_pid == process.pid
 
 
 def _signalled(case: Case) -> t.Optional[Refusal]:
@@ -126,11 +155,23 @@ def _signalled(case: Case) -> t.Optional[Refusal]:
     holder = case.holder
     facts = case.snapshot.units.get(holder.unit) if holder.unit else None
     if facts is not None and facts.restart not in ("", "no"):
-        return reasons.would_respawn(case.who, facts.unit.name, facts.restart)
+        refusal = reasons.would_respawn(case.who, facts.unit.name, facts.restart)
+        return _of_account(case, refusal, facts.unit.user, facts.unit.name)
     container = holder.container
     if container is not None and container.pid in holder.pids and container.restart not in ("", "no"):
-        return reasons.would_respawn(case.who, container.engine, container.restart)
+        refusal = reasons.would_respawn(case.who, container.engine, container.restart)
+        return _of_account(case, refusal, container.user, container.name or container.id[:12])
     return None
+
+
+def _of_account(case: Case, refusal: Refusal, user: t.Optional[int], name: str) -> t.Optional[Refusal]:
+    """What the service manager or the engine of an account says is that account's word: the task may overrule it by name."""
+    if user is None:
+        return refusal
+    if name in case.policy.unprotect:
+        return None
+    remedy = "%s; or say unprotect: [%s], as nobody but its own account says so" % (refusal.remedy, name)
+    return refusal._replace(remedy=remedy, claim=True)
 
 
 def _service(case: Case) -> t.Optional[Refusal]:
@@ -272,7 +313,9 @@ def _supervised(case: Case) -> t.Optional[Refusal]:
         if seen is None:
             return None
         parent, command = seen
-        return reasons.supervised(case.who, "%s (pid %d)" % (parent.name, parent.pid), "stop it with %s" % command)
+        refusal = reasons.supervised(case.who, "%s (pid %d)" % (parent.name, parent.pid), "stop it with %s" % command)
+        proven = matching.proven(parent, [name for name, _command in tables.SUPERVISORS])
+        return refusal if proven else case.claimed(refusal, parent.name)
     supervisor = "%s (pid %d)" % (found.supervisor, found.pid)
     if not found.stop:
         command = tables.SUPERVISOR_COMMANDS.get(found.supervisor, "its own command")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, managers
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import holders, managers, matching, reasons
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Holder,
     Policy,
@@ -39,6 +39,24 @@ class Case(t.NamedTuple):
     def matches(self, process: t.Optional[Process], patterns: t.Iterable[str], cut: bool = False) -> bool:
         """Whether one of the patterns means this process of the holder, by its own names or its manager's."""
         return holders.matches(self.snapshot, self.holder, process, patterns, cut)
+
+    def believed(self, refusal: Refusal, process: Process, entry: str) -> t.Optional[Refusal]:
+        """A refusal because a process is what an entry of a table says: as it is on evidence, else as a claim of that process.
+
+        Any account may call its programs what it likes, and must not get a refusal by that which no option lifts.
+        """
+        if matching.proven(process, (entry,)):
+            return refusal
+        return self.claimed(refusal, process.name, entry, *matching.programs(process))
+
+    def claimed(self, refusal: Refusal, *names: str) -> t.Optional[Refusal]:
+        """A refusal that rests on a claim; None when the task overrules it by ``method: signal`` or ``unprotect``.
+
+        :param names: what ``unprotect`` may say; the first one is the one that people are told.
+        """
+        if self.policy.method == "signal" or set(names).intersection(self.policy.unprotect):
+            return None
+        return reasons.claimed(refusal, names[0])
 
 
 Rule = t.Callable[[Case], t.Optional[Refusal]]

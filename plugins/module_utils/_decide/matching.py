@@ -93,6 +93,11 @@ def glob_any(name: str, patterns: t.Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
+def programs(process: Process) -> t.Tuple[str, ...]:
+    """What a process is called, by its name and its executable's: its own word, unless it is proven."""
+    return tuple(name for name in (process.name, executable(process).rpartition("/")[2]) if name)
+
+
 def program(process: t.Optional[Process], table: t.Iterable[str]) -> t.Optional[str]:
     """The first entry of a table that means this program, by its name or its executable's.
 
@@ -100,8 +105,8 @@ def program(process: t.Optional[Process], table: t.Iterable[str]) -> t.Optional[
     """
     if process is None:
         return None
-    names = (process.name, executable(process).rpartition("/")[2])
-    return next((entry for entry in table if any(fnmatch.fnmatchcase(name, entry) for name in names if name)), None)
+    names = programs(process)
+    return next((entry for entry in table if any(fnmatch.fnmatchcase(name, entry) for name in names)), None)
 
 
 def proven(process: t.Optional[Process], table: t.Iterable[str]) -> t.Optional[str]:

@@ -39,16 +39,26 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Refusal
 
 
-def protected_process(who: str, rule: str, by_task: bool) -> Refusal:
+def claimed(refusal: Refusal, name: str) -> Refusal:
+    """A refusal that rests on what a process calls itself: its remedy says what overrules it."""
+    return refusal._replace(
+        remedy="%s; nothing but its own word says that it is %s: if it is not, method: signal stops it, and so does "
+        "unprotect: [%s]" % (refusal.remedy, name, name),
+        claim=True,
+    )
+
+
+def protected_process(who: str, rule: str, by_task: bool, instead: str = "") -> Refusal:
     """A name of the protected list.
 
     :param by_task: the task's own ``protect`` put it there.
+    :param instead: what to do in place of stopping it, as a clause.
     """
     return Refusal(
         PROTECTED_PROCESS,
         "%s is protected (%s%s)" % (who, "protect: " if by_task else "", rule),
-        "if it really has to go, take its name %s, or stop it by hand"
-        % ("out of protect" if by_task else "off the list with unprotect"),
+        "%sif it really has to go, take its name %s, or stop it by hand"
+        % (instead + "; " if instead else "", "out of protect" if by_task else "off the list with unprotect"),
     )
 
 

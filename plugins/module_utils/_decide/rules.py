@@ -93,6 +93,7 @@ def _own_connection(case: Case) -> t.Optional[Refusal]:
 def _protected(case: Case) -> t.Optional[Refusal]:
     defaults = [name for name in tables.PROTECTED if name not in case.policy.unprotect]
     members: t.Sequence[t.Optional[Process]] = case.members or [None]
+    claim = None
     for process in members:
         by_name = holders.protecting(case.holder, process, case.policy.protect)
         if by_name:
@@ -100,16 +101,25 @@ def _protected(case: Case) -> t.Optional[Refusal]:
         if process is None or (case.holder.container is not None and managers.is_relay(process)):
             # The engine is not what would be stopped.
             continue
-        by_name = matching.program(process, defaults)
+        by_name = matching.proven(process, defaults) or matching.program(process, defaults)
         if by_name and not _login_session(case.snapshot, process):
-            return reasons.protected_process(case.who, by_name, False)
-    return None
+            refusal = case.believed(reasons.protected_process(case.who, by_name, False), process, by_name)
+            if refusal is not None and not refusal.claim:
+                return refusal
+            # Another one of them may be proven.
+            claim = claim or refusal
+    return claim
 
 
 def _login_session(snapshot: Snapshot, process: Process) -> bool:
     """A session's process of sshd or dropbear: the child of one with the same name, not the daemon that listens."""
     parent = snapshot.processes.get(process.parent_pid)
-    return process.name in tables.LOGIN_DAEMONS and parent is not None and parent.name == process.name
+    return (
+        process.name in tables.LOGIN_DAEMONS
+        and parent is not None
+        and parent.name == process.name
+        and matching.proven(parent, tables.LOGIN_DAEMONS) is not None
+    )
 
 
 def _mismatch(case: Case) -> t.Optional[Refusal]:

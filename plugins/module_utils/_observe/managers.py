@@ -75,6 +75,9 @@ def _units(
                 continue
             if _is_service_manager(process):
                 sockets_of.add(None if pid == 1 else process.uid)
+                if pid != 1 and process.uid is not None:
+                    # Whether it is that user's manager, or only called so, the first process says.
+                    wanted.add(Unit("user@%d.service" % process.uid))
             elif process.unit is not None and process.unit.name.endswith(".service"):
                 wanted.add(process.unit)
     if not wanted and not sockets_of:
