@@ -141,6 +141,15 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session(python="3.12")
+def attacks(session: nox.Session) -> None:
+    """What an account without rights sets up, and what the module makes of it as root. Needs root."""
+    session.run("scripts/install-oracles", external=True)
+    _install(session, "units")
+    _install(session, "core-%s" % NEWEST_CORE)
+    _pytest(session, "attacks", "-n", "2", *(session.posargs or ["tests/attacks"]))
+
+
+@nox.session(python="3.12")
 def lab(session: nox.Session) -> None:
     """Plays over ssh against real systemd hosts; the lab is taken down again unless it was up before."""
     was_up = (CACHE / "lab" / "lab.json").exists()

@@ -33,6 +33,14 @@ PACKAGES = (
     "supervisor", "runit", "s6", "daemontools", "monit", "nodejs",
 )  # fmt: skip
 
+# Debian's own servers, with which one test tries the collection. They are fetched with the hosts' packages, and installed
+# by that test on its host, where their own scripts start them.
+SERVERS = (
+    "apache2", "avahi-daemon", "bind9", "chrony", "cups-daemon", "dnsmasq", "dovecot-imapd", "exim4-daemon-light", "haproxy",
+    "mariadb-server", "memcached", "mosquitto", "php-fpm", "pgbouncer", "postgresql", "privoxy", "gunicorn", "rabbitmq-server",
+    "redis-server", "rpcbind", "samba", "slapd", "snmpd", "squid", "tftpd-hpa", "tor", "varnish", "vsftpd",
+)  # fmt: skip
+
 # Installed, and started by the tests that want them.
 SWITCHED_OFF = (
     "nginx.service", "inetd.service", "supervisor.service", "monit.service", "atd.service", "podman.service",
@@ -49,7 +57,7 @@ ENGINE_SETTINGS = {"exec-opts": ["native.cgroupdriver=systemd"]}
 
 def stamp() -> str:
     """Changes with anything that goes into the tree."""
-    digest = hashlib.sha256(repr((SUITE, PACKAGES, SWITCHED_OFF, PM2)).encode())
+    digest = hashlib.sha256(repr((SUITE, PACKAGES, SERVERS, SWITCHED_OFF, PM2)).encode())
     for path in [Path(__file__), *sorted(HOST_FILES.rglob("*"))]:
         if path.is_file():
             digest.update(path.read_bytes())
@@ -59,7 +67,7 @@ def stamp() -> str:
 def archive() -> Path:
     """The tar file of the hosts' tree, built when there is none for the present list of packages."""
     path = CACHE / ("host-%s.tar" % stamp())
-    if path.exists():
+    if path.exists() and servers().is_dir():
         return path
     tree = CACHE / "tree"
     shutil.rmtree(tree, ignore_errors=True)
@@ -113,8 +121,34 @@ def _packages(tree: Path) -> None:
     run("chroot", tree, "apt-get", "-q", "update", seconds=300, env=env)
     run("chroot", tree, "apt-get", "-qy", "--no-install-recommends", "install", *PACKAGES, seconds=1800, env=env)
     policy.unlink()
+    _fetch_servers(tree, env)
     for junk in [*slim, "../cache/apt", "../lib/apt/lists"]:
         shutil.rmtree(tree / "usr/share" / junk if "/" not in junk else tree / "var" / junk[3:], ignore_errors=True)
+
+
+def servers() -> Path:
+    """The folder of packages that the test of Debian's own servers installs on its host."""
+    return CACHE / ("servers-" + stamp())
+
+
+def _fetch_servers(tree: Path, env: t.Mapping[str, str]) -> None:
+    """Fetch what the servers need beyond the packages of the hosts, without installing it."""
+    cached = tree / "var/cache/apt/archives"
+    # The package of systemd-resolved has made it a link to what nobody serves in here.
+    (tree / "etc/resolv.conf").unlink()
+    shutil.copy("/etc/resolv.conf", tree / "etc/resolv.conf")
+    run("chroot", tree, "apt-get", "clean", env=env)
+    options = ["-qy", "--no-install-recommends", "--download-only"]
+    run("chroot", tree, "apt-get", *options, "install", *SERVERS, seconds=1800, env=env)
+    fresh = CACHE / "servers-new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    for package in cached.glob("*.deb"):
+        shutil.move(package, fresh / package.name)
+    for old in CACHE.glob("servers-*"):
+        if old != fresh:
+            shutil.rmtree(old)
+    fresh.replace(servers())
 
 
 def _pm2(tree: Path) -> None:

@@ -143,9 +143,7 @@ def install_commands() -> None:
         policy.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
         policy.chmod(0o755)
     try:
-        env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-        run("apt-get", "-qq", "update", seconds=300, env=env)
-        run("apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing, seconds=900, env=env)
+        run(Path(__file__).resolve().parents[2] / "apt-install", *missing, seconds=2700)
     finally:
         if ours:
             policy.unlink()

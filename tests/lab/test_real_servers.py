@@ -1,0 +1,184 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Debian's own servers, as their packages configure and start them: predicted, freed, freed again, and started once more.
+
+All of them are installed on one host, from packages that were fetched with the lab. Each is tried by itself; what fails
+is told of all of them together.
+"""
+
+from __future__ import annotations
+
+import traceback
+import typing as t
+
+import pytest
+from labkit import image, place
+
+from lab.harness import Host
+
+RESOLVED_TOO = "127.0.0.53"
+
+
+class Server(t.NamedTuple):
+    """One server.
+
+    :param start: units that are started for it; the first one is what has to be stopped, by whatever name.
+    :param port: the port that is freed, with its protocol.
+    :param names: names that must mean it in ``stop_only``.
+    :param options: more for the task.
+    :param prepare: a script that gives it the port.
+    """
+
+    name: str
+    start: tuple[str, ...]
+    port: str
+    names: tuple[str, ...] = ()
+    options: dict[str, t.Any] = {}
+    prepare: str = ""
+    stops: str = ""
+
+
+SERVERS = (
+    Server("nginx", ("nginx.service",), "80/tcp", ("nginx",)),
+    Server("apache2", ("apache2.service",), "80/tcp", ("apache2",)),
+    Server(
+        "haproxy",
+        ("haproxy.service",),
+        "8404/tcp",
+        ("haproxy",),
+        prepare="printf 'listen here\\n  bind :8404\\n  mode http\\n' >>/etc/haproxy/haproxy.cfg",
+    ),
+    Server("mariadb", ("mariadb.service",), "3306/tcp", ("mysql", "mariadbd")),
+    Server("redis", ("redis-server.service",), "6379/tcp", ("redis",)),
+    Server("memcached", ("memcached.service",), "11211/tcp", ("memcached",)),
+    Server("mosquitto", ("mosquitto.service",), "1883/tcp", ("mosquitto",)),
+    Server(
+        "php-fpm",
+        ("php8.2-fpm.service",),
+        "9000/tcp",
+        ("php8.2-fpm",),
+        prepare="sed -i 's#^listen = .*#listen = 127.0.0.1:9000#' /etc/php/8.2/fpm/pool.d/www.conf",
+    ),
+    Server(
+        "gunicorn",
+        ("web.service",),
+        "8000/tcp",
+        ("gunicorn",),
+        prepare='mkdir -p /srv/web && printf \'def app(e, s):\\n    s("200 OK", [])\\n    return [b""]\\n\' >/srv/web/web.py\n'
+        "printf '[Service]\\nWorkingDirectory=/srv/web\\nExecStart=/usr/bin/gunicorn -w 2 -b 127.0.0.1:8000 web:app\\n"
+        "Restart=always\\n' >/etc/systemd/system/web.service; systemctl daemon-reload",
+    ),
+    Server("dovecot", ("dovecot.service",), "143/tcp", ("dovecot",)),
+    Server("exim4", ("exim4.service",), "25/tcp", ("exim4",)),
+    Server("cups", ("cups.service", "cups.socket"), "631/tcp", ("cupsd",)),
+    Server("rpcbind", ("rpcbind.service", "rpcbind.socket"), "111", ("rpcbind",)),
+    Server("smbd", ("smbd.service",), "445/tcp", ("smbd",)),
+    Server("vsftpd", ("vsftpd.service",), "21/tcp", ("vsftpd",)),
+    Server("tftpd", ("tftpd-hpa.service",), "69/udp", ("in.tftpd",)),
+    Server(
+        "dnsmasq",
+        ("dnsmasq.service",),
+        "53",
+        ("dnsmasq",),
+        options={"address": "127.0.0.9"},
+        prepare="printf 'listen-address=127.0.0.9\\nbind-interfaces\\n' >/etc/dnsmasq.d/here.conf",
+    ),
+    Server("bind9", ("named.service",), "53", ("bind9", "named"), options={"address": "127.0.0.1"}),
+    Server("chrony", ("chrony.service",), "323/udp", ("chronyd",)),
+    Server("snmpd", ("snmpd.service",), "161/udp", ("snmpd",)),
+    Server("avahi", ("avahi-daemon.service", "avahi-daemon.socket"), "5353/udp", ("avahi-daemon",)),
+    Server("squid", ("squid.service",), "3128/tcp", ("squid",)),
+    Server("privoxy", ("privoxy.service",), "8118/tcp", ("privoxy",)),
+    Server("tor", ("tor@default.service",), "9050/tcp", ("tor",)),
+    Server("varnish", ("varnish.service",), "6081/tcp", ("varnish", "varnishd")),
+    Server("slapd", ("slapd.service",), "389/tcp", ("slapd",)),
+    Server("pgbouncer", ("pgbouncer.service",), "6432/tcp", ("pgbouncer",)),
+    Server("postgresql", ("postgresql@15-main.service",), "5432/tcp", ("postgres", "postgresql@15-main")),
+    Server("rabbitmq", ("rabbitmq-server.service",), "5672/tcp", ("rabbitmq-server",)),
+)
+
+
+def numbers(server: Server) -> list[tuple[int, str]]:
+    number, _slash, protocol = server.port.partition("/")
+    return [(int(number), one) for one in ([protocol] if protocol else ["tcp", "udp"])]
+
+
+def test_debians_own_servers(host: Host):
+    host.spoil()
+    _install(host)
+    problems = []
+    for server in SERVERS:
+        try:
+            _tried(host, server)
+        except Exception:  # pylint: disable=broad-except
+            problems.append("%s: %s" % (server.name, traceback.format_exc(limit=-2)))
+        finally:
+            host.systemctl("stop", *_all(server), check=False)
+    assert not problems, "%d of %d servers:\n\n%s" % (len(problems), len(SERVERS), "\n".join(problems))
+
+
+def _all(server: Server) -> list[str]:
+    return list(server.start[1:] + server.start[:1])
+
+
+def _install(host: Host) -> None:
+    """Install the packages without a network; their own scripts start what they start."""
+    place.docker("cp", image.servers(), host.name + ":/srv/servers", seconds=120)
+    host.sh("chmod 755 /srv/servers; echo 'man-db man-db/auto-update boolean false' | debconf-set-selections || true")
+    host.sh(
+        "cd /srv/servers && DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --unpack *.deb >/srv/unpacked 2>&1; "
+        "DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/srv/configured 2>&1; rm -rf /srv/servers",
+        seconds=900,
+    )
+    host.sh("systemctl daemon-reload")
+    # Several want the same port: each has it in turn.
+    for server in SERVERS:
+        host.sh("systemctl stop %s" % " ".join(_all(server)), check=False)
+
+
+def _tried(host: Host, server: Server) -> None:
+    if server.prepare:
+        host.sh(server.prepare)
+    host.systemctl("start", *_all(server))
+    ports = numbers(server)
+    for number, protocol in ports:
+        host.wait_held(number, protocol, 60)
+    unit = server.start[0]
+    before = {other: host.active(other) for other in ("ssh.service", "systemd-resolved.service", "cron.service")}
+    freed = host.free(server.port, stop_only=list(server.names), **server.options)
+    assert freed.done["changed"] and not freed.done.failed and freed.done["free"], freed.done
+    assert not host.active(unit), "%s is still active" % unit
+    stopped = [action for action in freed.done["actions"] if action["action"] == "stop_unit"]
+    assert len(stopped) == len(freed.done["actions"]) == 1, freed.done["actions"]
+    assert unit.partition(".")[0].partition("@")[0] in str(stopped[0]), stopped[0]
+    assert before == {other: host.active(other) for other in before}
+    # It was not harmed: it starts again and serves.
+    host.systemctl("reset-failed", check=False)
+    host.systemctl("start", *_all(server))
+    for number, protocol in ports:
+        host.wait_held(number, protocol, 60)
+
+
+@pytest.mark.parametrize("names", [["gunicorn"]])
+def test_gunicorn_by_hand_is_stopped_whole(host: Host, names: list[str]):
+    """Without a unit, and after USR2, with which it hands its socket to a new master that is its child."""
+    host.spoil()
+    place.docker("cp", image.servers(), host.name + ":/srv/servers", seconds=120)
+    host.sh(
+        "cd /srv/servers && dpkg --unpack gunicorn*.deb python3-gunicorn*.deb python3-setuptools*.deb "
+        "python3-pkg-resources*.deb >/dev/null 2>&1; dpkg --configure -a >/dev/null 2>&1; rm -rf /srv/servers",
+        seconds=120,
+    )
+    host.sh(
+        'mkdir -p /srv/web && printf \'def app(e, s):\\n    s("200 OK", [])\\n    return [b""]\\n\' >/srv/web/web.py'
+    )
+    host.spawn("/usr/bin/gunicorn --chdir /srv/web -w 2 -b 127.0.0.1:8000 -p /srv/web/pid web:app")
+    host.wait_held(8000)
+    first = host.pids(8000)
+    host.sh("kill -USR2 $(cat /srv/web/pid)")
+    place.wait_for("the new master", lambda: len(host.pids(8000)) >= 2 * len(first), 30)
+    pids = host.pids(8000)
+    freed = host.free(8000, stop_only=names)
+    assert freed.done["changed"] and not freed.done.failed, freed.done
+    assert not any(host.alive(pid) for pid in pids)
