@@ -142,6 +142,20 @@ class SystemEyes:
 
         return processes.start_ticks(pid)
 
+    def target(self, pid: int) -> t.Optional[Target]:
+        """What the process that has this pid now is, in the words of a plan."""
+        from ansible_collections.harbormaster.ports.plugins.module_utils._decide.steps import as_target
+
+        if self._by_psutil:
+            from ansible_collections.harbormaster.ports.plugins.module_utils._observe import by_psutil
+
+            process = by_psutil.process(pid)
+        else:
+            from ansible_collections.harbormaster.ports.plugins.module_utils._observe import processes
+
+            process = processes.describe((pid,)).get(pid)
+        return None if process is None else as_target(process)
+
 
 def run(params: t.Mapping[str, t.Any], check_mode: bool) -> Story:
     """Do what a task asks for.
@@ -280,7 +294,7 @@ def _rounds(plan: Plan, eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Poli
 
 def _known(step: Step, judged: t.AbstractSet[Target]) -> bool:
     """Whether the plan has judged every process of this step already."""
-    return bool(step.roots) and judged >= set(step.roots + step.members)
+    return bool(step.roots) and all(any(one.is_still(target) for one in judged) for target in step.roots + step.members)
 
 
 def _seen(eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Policy) -> Proof:

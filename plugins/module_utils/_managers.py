@@ -186,6 +186,8 @@ class Process(t.NamedTuple):
         program. None when it is not known.
     :param proven: names that are evidence (`_linux.evidence.names`): what it is called is what it is. All its other names,
         and its command line, are claims.
+    :param image: where the stack of its program begins (field 28 of proc_pid_stat(5)): exec(2) gives it another one, and
+        renaming does not. 0 when it is not shown.
     """
 
     pid: int
@@ -204,11 +206,44 @@ class Process(t.NamedTuple):
     whole_name: t.Optional[str] = None
     real_uid: t.Optional[int] = None
     proven: t.Tuple[str, ...] = ()
+    image: int = 0
 
     @property
     def account(self) -> t.Optional[int]:
         """The account whose word its names are, and as which alone it may be asked: the one that started it."""
         return self.uid if self.real_uid is None else self.real_uid
+
+
+class Target(t.NamedTuple):
+    """One process that a step may signal: the identity that is checked again before each signal.
+
+    :param exe: path of its executable, empty where that can't be read.
+    :param names: everything that a pattern of the task may match of it, and what of that is proven.
+    :param command: its command line, masked.
+    :param image: as in `Process`.
+    """
+
+    pid: int
+    start_ticks: int
+    name: str
+    exe: str = ""
+    names: t.FrozenSet[str] = frozenset()
+    command: str = ""
+    image: int = 0
+
+    def is_still(self, now: "Target") -> bool:
+        """Whether the process that has the pid now is the one that was judged, and runs the same program as then.
+
+        exec(2) leaves pid, start time and sockets, and makes another program of it. A program that only renames itself
+        is no other one: else it could keep out of reach by that.
+        """
+        if (self.pid, self.start_ticks) != (now.pid, now.start_ticks):
+            return False
+        if self.exe and now.exe and self.exe != now.exe:
+            return False
+        if self.image and now.image:
+            return self.image == now.image or (self.names, self.command) == (now.names, now.command)
+        return not self.names or not now.names or self.names == now.names
 
 
 class UnitTarget(t.NamedTuple):

@@ -22,6 +22,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._managers impor
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Process as Process
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Resolver as Resolver
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Supervised as Supervised
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Target as Target
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Unit as Unit
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import UnitFacts as UnitFacts
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import UnitTarget as UnitTarget
@@ -274,14 +275,6 @@ class Holder(t.NamedTuple):
         return frozenset(row.inode for row in self.sockets if row.inode)
 
 
-class Target(t.NamedTuple):
-    """One process that a step may signal: the identity that is checked again before each signal."""
-
-    pid: int
-    start_ticks: int
-    name: str
-
-
 class Step(t.NamedTuple):
     """One thing to do, complete enough to be done without looking anything up.
 
@@ -390,6 +383,7 @@ class Outcome(t.NamedTuple):
     :param acted: something was really done to the system.
     :param killed: pids that had to be killed.
     :param dropped: connections that were open when the step began.
+    :param became: what a target had become by exec when its next signal was due, which it then did not get; else empty.
     """
 
     step: Step
@@ -399,6 +393,7 @@ class Outcome(t.NamedTuple):
     dropped: int = 0
     killed: t.Tuple[int, ...] = ()
     error: t.Optional[Refusal] = None
+    became: str = ""
 
 
 class Proof(t.NamedTuple):
@@ -427,3 +422,6 @@ class Eyes(t.Protocol):
 
     def start_ticks(self, pid: int) -> t.Optional[int]:
         """Start time of the process that has this pid now; None when there is none."""
+
+    def target(self, pid: int) -> t.Optional[Target]:
+        """What the process that has this pid now is: as the plan names it. None when there is none that can be seen."""

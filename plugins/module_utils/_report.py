@@ -79,7 +79,7 @@ def _after(story: Story) -> t.Tuple[PortPlan, ...]:
             + tuple(
                 holder._replace(outcome="kept" if holder.outcome == "kept" else "none")
                 for holder in proven.holders
-                if _is_new(holder, planned)
+                if _is_new(holder, planned) or _has_become(story, holder)
             ),
             refusal=_blocked(story, planned, proven),
             kept=proven.kept,
@@ -117,6 +117,14 @@ def _is_new(holder: Holder, planned: PortPlan) -> bool:
         return False
     known = {old.key for old in planned.holders}
     return holder.key not in known and not any(set(holder.pids) & set(old.pids) for old in planned.holders)
+
+
+def _has_become(story: Story, holder: Holder) -> bool:
+    """A holder of the look afterwards that is another program than the one with its pid before."""
+    if story.proof is None or not holder.pids or holder.pids[0] not in story.snapshot.processes:
+        return False
+    was, now = story.snapshot.processes[holder.pids[0]], story.proof.snapshot.processes[holder.pids[0]]
+    return any(outcome.became for outcome in story.outcomes) and (was.name, was.exe) != (now.name, now.exe)
 
 
 def _port(story: Story, port: PortPlan) -> t.Dict[str, t.Any]:
@@ -169,7 +177,7 @@ def _refusal(refusal: t.Optional[Refusal]) -> t.Optional[t.Dict[str, t.Any]]:
 
 def _owners(story: Story, now: float) -> t.List[t.Dict[str, t.Any]]:
     """One entry for each process that was found, the ones that came later too."""
-    seen: t.Dict[t.Tuple[int, int], t.Tuple[Process, t.Optional[Container], t.Dict[str, None]]] = {}
+    seen: t.Dict[t.Tuple[int, int, str], t.Tuple[Process, t.Optional[Container], t.Dict[str, None]]] = {}
     looks: t.List[t.Tuple[Snapshot, t.Tuple[PortPlan, ...]]] = [(story.snapshot, story.plan.ports)]
     if story.proof is not None:
         looks.append((story.proof.snapshot, story.proof.plan.ports))
@@ -179,7 +187,10 @@ def _owners(story: Story, now: float) -> t.List[t.Dict[str, t.Any]]:
             inside = {pid: holder.container for holder in port.holders for pid in holder.pids}
             for pid in sorted(inside):
                 process = snapshot.processes[pid]
-                held = seen.setdefault((pid, process.start_ticks), (process, inside[pid] or process.container, {}))[2]
+                # What has become another program by exec is told as both.
+                became = process.name if any(outcome.became for outcome in story.outcomes) else ""
+                identity = (pid, process.start_ticks, became)
+                held = seen.setdefault(identity, (process, inside[pid] or process.container, {}))[2]
                 held["%d/%s" % (port.wish.port, port.wish.protocol)] = None
     return [_owner(process, container, list(held), now) for process, container, held in seen.values()]
 

@@ -142,6 +142,9 @@ def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
 
 def _did(outcome: Outcome) -> str:
     step = outcome.step
+    if outcome.became:
+        asked = "was asked with %s, and then became" % step.signal if outcome.acted else "became"
+        return "%s %s %s (by exec), which was judged anew" % (step.target, asked, outcome.became)
     if outcome.result == "gone":
         return "%s left by itself" % step.target
     text = _deed(step, past=True)
@@ -187,7 +190,7 @@ def _failed(story: Story, ports: t.Sequence[PortPlan]) -> str:
     if failure is None:
         return ""
     if story.outcomes or failure not in story.plan.refusals:
-        done = list(dict.fromkeys(_did(outcome) for outcome in story.outcomes if outcome.result != "failed"))
+        done = list(dict.fromkeys(_did(outcome) for outcome in story.outcomes if outcome.error is None))
         return "; ".join(["%s: %s" % (failure.reason, failure.remedy)] + done)
     # What is in the way comes first: of a long list, only the beginning is told.
     against: t.Dict[str, None] = {}

@@ -643,6 +643,30 @@ def term_only():
 
 
 @species
+def turncoat():
+    """On TERM or USR1 it becomes another program by exec, which keeps the socket and ignores what is polite."""
+    sock = listening()
+    sock.set_inheritable(True)
+    os.environ["ZOO_SOCKET"] = str(sock.fileno())
+    os.set_inheritable(int(os.environ["ZOO_REPORT"]), True)
+    into = option("into", sys.executable)
+
+    def become(dummy, frame):
+        os.execv(into, [into, os.path.abspath(__file__), "heir"])
+
+    signal.signal(signal.SIGTERM, become)
+    signal.signal(signal.SIGUSR1, become)
+    alone(sock)
+
+
+@species
+def heir():
+    """What a turncoat becomes."""
+    ignore(signal.SIGTERM, signal.SIGINT)
+    alone(socket.socket(fileno=int(os.environ["ZOO_SOCKET"])))
+
+
+@species
 def setuid_drop():
     """Binds as root, goes on as somebody else: its /proc entry still belongs to root (not dumpable)."""
     sock = listening()
@@ -678,7 +702,7 @@ def respawned():
 
 
 def main():
-    if "comm" in OPTIONS:
+    if "comm" in OPTIONS and sys.argv[1] != "heir":
         rename(OPTIONS["comm"].encode("latin-1"))
     SPECIES[sys.argv[1]]()
 

@@ -122,6 +122,64 @@ def test_holder_leaves_by_itself_in_between(zoo, moment: str) -> None:
     assert real["free"] is True
     assert real["changed"] is False
     assert real.port(holder.port)["status"] == "free"
+    assert [one["outcome"] for one in real.port(holder.port)["holders"]] == ["gone"]
+    assert "left by itself" in real["msg"] and "stopped" not in real["msg"], real["msg"]
+    assert real["actions"] == []
+
+
+def test_holder_that_ends_unreaped_in_between_left_by_itself(zoo) -> None:
+    """A signal to a zombie succeeds and reaches nobody."""
+    holder = zoo.start("tcp4")
+
+    def leave(dummy) -> None:
+        holder.tell("exit")
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+
+    with harness.Hook([SEND], leave) as hook:
+        real = zoo.free([holder.port], hook=hook)
+    assert hook.seen == [SEND]
+    assert (real.failed, real["free"], real["changed"], real["actions"]) == (False, True, False, [])
+    assert "left by itself" in real["msg"] and "stopped" not in real["msg"], real["msg"]
+
+
+@pytest.mark.parametrize("backend", ["auto", "procfs"])
+def test_who_becomes_another_program_on_term_is_judged_anew(zoo, backend: str) -> None:
+    """The task lets a java be stopped; what that turns into on TERM is a database, and nobody's to kill."""
+    java, database = zoo.program("java"), zoo.program("postgres")
+    holder = zoo.start("turncoat", executable=java, into=database)
+    real = zoo.free([holder.port], stop_only=["java"], grace_period=0.4, force=True, backend=backend)
+    assert holder.living() == holder.owners, "KILL was meant for java, and hit postgres"
+    assert real.failed and real["changed"] is True, "TERM was sent"
+    assert real["reason"] == "owner_mismatch" and "postgres" in real["msg"], real["msg"]
+    assert [action["result"] for action in real["actions"]] == ["failed"]
+    assert {one["name"] for one in real.port(holder.port)["holders"]} == {"java", "postgres"}
+
+
+def test_who_becomes_another_program_that_may_go_too_gets_a_new_step(zoo) -> None:
+    java, worker = zoo.program("java"), zoo.program("worker")
+    holder = zoo.start("turncoat", executable=java, into=worker)
+    real = zoo.free([holder.port], stop_only=["java", "worker"], grace_period=0.4)
+    assert not real.failed, real["msg"]
+    assert world.wait_gone(holder.owners) == []
+    assert real["free"] is True and "became worker" in real["msg"], real["msg"]
+
+
+@pytest.mark.parametrize("moment", [OPEN, SEND])
+def test_who_becomes_another_program_before_anything_was_sent(zoo, moment: str) -> None:
+    """At the last moment before the signal there is no check left; before that one it is seen."""
+    java, database = zoo.program("java"), zoo.program("postgres")
+    holder = zoo.start("turncoat", executable=java, into=database)
+
+    def become(dummy) -> None:
+        os.kill(holder.pid, signal.SIGUSR1)
+        holder.next_report()
+
+    with harness.Hook([moment], become) as hook:
+        real = zoo.free([holder.port], stop_only=["java"], grace_period=0.4, force=True, hook=hook)
+    assert hook.seen == [moment]
+    assert holder.living() == holder.owners
+    assert real.failed and real["reason"] == "owner_mismatch", real["msg"]
+    assert real["changed"] is (moment == SEND)
 
 
 def test_holder_closes_by_itself_in_between_and_lives(zoo) -> None:

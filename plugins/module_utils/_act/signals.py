@@ -8,8 +8,9 @@ processes that share its socket get theirs only when the root is gone and they s
 is over, KILL goes to those that still hold it, where the step allows that. The wait ends when the socket is gone or
 the processes are.
 
-Before each signal the target is checked again: a pidfd is opened, then the start time and the socket compared. A pid
-that was given to another process in between can't be hit.
+Before each signal the target is checked again: a pidfd is opened, then the start time, the socket, the executable and the
+names compared. A pid that was given to another process in between can't be hit; and a process that has become another
+program by exec(2) gets no signal that was meant for the one before: its step ends, and it is judged anew.
 """
 
 from __future__ import annotations
@@ -92,7 +93,23 @@ class _Grip:
                 self.gone = self._eyes.start_ticks(self.target.pid) != self.target.start_ticks
         return self.gone
 
+    def became(self) -> str:
+        """What the process is by now, when it has become another program since it was judged; else empty."""
+        if self.ended():
+            return ""
+        now = self._eyes.target(self.target.pid)
+        if self.ended():
+            return ""
+        if now is None:
+            return "something that can't be seen"
+        return "" if self.target.is_still(now) else now.name
+
     def send(self, number: int) -> None:
+        """
+        :raises ProcessLookupError: it has ended, and got nothing.
+        """
+        if self.ended():
+            raise ProcessLookupError(self.target.pid)
         pidfd.send(self.target.pid, self.pidfd, number)
 
     def close(self) -> None:
@@ -186,16 +203,24 @@ class _Run:
         self.deadline = time.monotonic() + KILL_WAIT
         # Nobody is killed who was not asked before.
         for grip in self._roots + (self._members if self._members_asked else []):
-            if grip.holds(self.step.inodes):
-                self._send(grip, self._kill)
+            if grip.holds(self.step.inodes) and self._send(grip, self._kill):
                 self._killed.append(grip.target.pid)
 
-    def _send(self, grip: _Grip, number: int) -> None:
+    def _send(self, grip: _Grip, number: int) -> bool:
+        """Send one signal to who is still what was judged.
+
+        :returns: whether it was delivered.
+        """
         if self.outcome is not None:
-            return
+            return False
+        became = grip.became()
+        if became:
+            self._over("failed" if self._acted else "gone", became=became)
+            return False
         try:
             grip.send(number)
             self._acted = True
+            return True
         except ProcessLookupError:
             # It ended between the check and the signal: that is what was wanted.
             grip.gone = True
@@ -208,6 +233,7 @@ class _Run:
                     "run the task as the owner of the process or with become: true",
                 ),
             )
+        return False
 
     def _fail(self) -> None:
         waited = "%g s after %s" % (self.step.grace, self.step.signal)
@@ -219,12 +245,14 @@ class _Run:
             remedy = "give it more time with grace_period, or allow KILL with force: true"
         self._over("failed", Refusal(STILL_HELD, problem, remedy))
 
-    def _over(self, result: str, error: t.Optional[Refusal] = None) -> None:
+    def _over(self, result: str, error: t.Optional[Refusal] = None, became: str = "") -> None:
         self.outcome = Outcome(
             step=self.step,
-            result=result,
+            # Who has left before anything was delivered has left by itself.
+            result="gone" if result == "done" and not self._acted else result,
             acted=self._acted,
             seconds=time.monotonic() - self._began,
             killed=tuple(self._killed),
             error=error,
+            became=became,
         )

@@ -124,7 +124,7 @@ def _step(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) ->
             holders=(holder.key,),
         )
     # PID 1 has the sockets that it activates; nobody ever asks it to end.
-    targets = [_target(snapshot.processes[pid]) for pid in holder.pids if pid > 1]
+    targets = [as_target(snapshot.processes[pid]) for pid in holder.pids if pid > 1]
     common = Step(
         actuator="signal",
         action="signal",
@@ -147,8 +147,17 @@ def _step(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) ->
     )
 
 
-def _target(process: Process) -> Target:
-    return Target(process.pid, process.start_ticks, process.name)
+def as_target(process: Process) -> Target:
+    """A process as what it is known by."""
+    return Target(
+        process.pid,
+        process.start_ticks,
+        process.name,
+        matching.executable(process),
+        matching.names_of(process) | {"%s, proven" % name for name in process.proven},
+        process.command or "",
+        process.image,
+    )
 
 
 def _together(first: Step, second: Step) -> bool:

@@ -54,6 +54,9 @@ def send(pid: int, pidfd: t.Optional[int], number: int) -> None:
         raise ProcessLookupError(errno.ESRCH, "pid %d is never signalled" % pid)
     if pidfd is None:
         os.kill(pid, number)
+    elif ended(pidfd):
+        # The kernel takes signals for who has ended and was not asked about yet, and delivers them to nobody.
+        raise ProcessLookupError(errno.ESRCH, "pid %d has ended" % pid)
     elif hasattr(signal, "pidfd_send_signal"):
         signal.pidfd_send_signal(pidfd, number)
     else:

@@ -85,9 +85,24 @@ def _managed(known: t.Dict[int, Process]) -> t.Dict[int, Process]:
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import processes
 
     described = processes.describe(known)
-    return {
-        pid: process._replace(unit=described[pid].unit, container=described[pid].container)
-        if pid in described
-        else process
-        for pid, process in known.items()
-    }
+    return {pid: _joined(process, described.get(pid)) for pid, process in known.items()}
+
+
+def _joined(process: Process, told: t.Optional[Process]) -> Process:
+    """A process of psutil's with what only Linux says, when it is the same one."""
+    if told is None or told.start_ticks != process.start_ticks:
+        return process
+    return process._replace(
+        unit=told.unit,
+        container=told.container,
+        whole_name=told.whole_name,
+        real_uid=told.real_uid,
+        proven=told.proven,
+        image=told.image,
+    )
+
+
+def process(pid: int) -> t.Optional[Process]:
+    """One process as `observe` has it, without its ancestors; None when there is none."""
+    found = psutil_backend.process(pid)
+    return None if found is None else _managed({pid: found})[pid]

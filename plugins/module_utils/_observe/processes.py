@@ -36,6 +36,7 @@ class Stat(t.NamedTuple):
     """The fields of /proc/[pid]/stat that we use; numbers in proc_pid_stat(5).
 
     :param start_ticks: field 22, clock ticks since boot.
+    :param image: field 28, the address at which the stack begins; 0 where this account may not see it.
     """
 
     pid: int
@@ -43,6 +44,7 @@ class Stat(t.NamedTuple):
     state: str
     parent_pid: int
     start_ticks: int
+    image: int = 0
 
 
 class Status(t.NamedTuple):
@@ -70,7 +72,8 @@ def parse_stat(data: bytes) -> Stat:
     if not all(number.isdigit() for number in numbers):
         raise MalformedData("/proc/pid/stat", "a field is not a number", data)
     pid, parent, ticks = (int(number) for number in numbers)
-    return Stat(pid, data[start + 2 : end], fields[0].decode("ascii", "replace"), parent, ticks)
+    image = int(fields[25]) if len(fields) > 25 and fields[25].isdigit() else 0
+    return Stat(pid, data[start + 2 : end], fields[0].decode("ascii", "replace"), parent, ticks, image)
 
 
 def parse_status(data: bytes) -> Status:
@@ -267,6 +270,7 @@ class _Look:
             whole_name=facts.whole_name,
             real_uid=facts.uids.real_uid,
             proven=facts.proven,
+            image=facts.stat.image,
         )
 
     def _user(self, uid: int) -> str:

@@ -121,6 +121,15 @@ def start_ticks(pid: int) -> t.Optional[int]:
         return None
 
 
+def process(pid: int) -> t.Optional[Process]:
+    """The process that has this pid now; None when there is none, or it shows nothing."""
+    psutil = _psutil()
+    try:
+        return _process(psutil, pid, ())[0]
+    except (psutil.Error, OSError):
+        return None
+
+
 def ancestors(pid: int) -> t.Tuple[int, ...]:
     """Parent, its parent and so on, nearest first."""
     return _ancestors(_psutil(), pid)

@@ -312,7 +312,38 @@ def test_who_ends_between_check_and_signal_is_no_failure(hold, monkeypatch):
     monkeypatch.setattr(pidfd, "send", too_late)
     (outcome,) = stop(holder)
     assert outcome.error is None
-    assert outcome.acted is False
+    assert (outcome.result, outcome.acted, outcome.killed) == ("gone", False, ())
+
+
+def test_who_ends_when_it_is_due_to_be_killed_was_not_killed(hold, monkeypatch):
+    """The polite signal was delivered and nothing else: the holder left late, by its own choice."""
+    holder = hold("deaf")
+    real = pidfd.send
+
+    def late(pid, descriptor, number):
+        if number == signal.SIGKILL:
+            holder.process.kill()
+            os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+        real(pid, descriptor, number)
+
+    monkeypatch.setattr(pidfd, "send", late)
+    (outcome,) = stop(holder, grace=0.1)
+    assert (outcome.result, outcome.acted, outcome.killed) == ("done", True, ())
+
+
+def test_who_has_ended_and_was_not_reaped_gets_nothing(hold, monkeypatch):
+    """The kernel takes a signal for a zombie; nobody hears it."""
+    holder = hold()
+    real = pidfd.send
+
+    def too_late(pid, descriptor, number):
+        holder.process.kill()
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+        real(pid, descriptor, number)
+
+    monkeypatch.setattr(pidfd, "send", too_late)
+    (outcome,) = stop(holder)
+    assert (outcome.result, outcome.acted) == ("gone", False)
 
 
 def test_a_table_that_can_not_be_read_any_more_ends_the_wait_and_tells_what_was_sent(hold):
@@ -322,7 +353,7 @@ def test_a_table_that_can_not_be_read_any_more_ends_the_wait_and_tells_what_was_
     looks = []
 
     class Blinded:
-        holds, start_ticks = sight.holds, sight.start_ticks
+        holds, start_ticks, target = sight.holds, sight.start_ticks, sight.target
 
         def rows(self):
             looks.append(1)

@@ -20,7 +20,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
 psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="by design: reads Linux's /proc")
 
-TAIL = b" S 7 42 9 34816 42 4194304 100 0 0 0 0 0 0 0 20 0 1 0 78601 3133440 394 18446744073709551615 1\n"
+TAIL = b" S 7 42 9 34816 42 4194304 100 0 0 0 0 0 0 0 20 0 1 0 78601 3133440 394 18446744073709551615 1 1 140722 0\n"
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ TAIL = b" S 7 42 9 34816 42 4194304 100 0 0 0 0 0 0 0 20 0 1 0 78601 3133440 394
     ],
 )
 def test_parse_stat(comm):
-    assert processes.parse_stat(b"42 (" + comm + b")" + TAIL) == (42, comm, "S", 7, 78601)
+    assert processes.parse_stat(b"42 (" + comm + b")" + TAIL) == (42, comm, "S", 7, 78601, 140722)
 
 
 @pytest.mark.parametrize(
