@@ -11,11 +11,15 @@ import typing as t
 
 
 class Endpoint(t.NamedTuple):
-    """A port of one protocol at one address, ``0.0.0.0`` or ``::`` for all addresses of a family."""
+    """A port of one protocol at one address, ``0.0.0.0`` or ``::`` for all addresses of a family.
+
+    :param interface: index of the only interface on which it listens, 0 for any.
+    """
 
     protocol: str
     address: str
     port: int
+    interface: int = 0
 
 
 class Container(t.NamedTuple):
@@ -83,6 +87,8 @@ class UnitFacts(t.NamedTuple):
     :param active: ActiveState: ``active``, ``activating``, ``reloading``, ``deactivating``, ``inactive``, ``failed``.
     :param sub: SubState, such as ``running`` or ``auto-restart``.
     :param main_pid: MainPID, 0 when it has none.
+    :param control_pid: ControlPID: the process of ExecStart= (Type=forking), ExecReload=, ExecStop= and the like that runs now.
+    :param names: all the names by which it is known (Names): those of its aliases too. Empty means its own name alone.
     :param invocation: InvocationID: another one after each start.
     :param restart: Restart=.
     :param stop_timeout: TimeoutStopUSec in seconds, None for infinity.
@@ -98,6 +104,11 @@ class UnitFacts(t.NamedTuple):
     :param stored: how many descriptors the manager keeps for it (NFileDescriptorStore).
     :param manual_stop: False when it refuses to be stopped by request (RefuseManualStop).
     :param pids: the processes in its control group.
+    :param kill_mode: KillMode=: ``control-group``, ``mixed``, ``process`` (of what it has, only its main process is ended) or
+        ``none``.
+    :param kills: SendSIGKILL=: what does not hear the polite signal is killed.
+    :param remains: it counts as active when all of its processes have ended (RemainAfterExit=), so having some means nothing.
+        The units that systemd makes of SysV scripts say so too, but their scripts know what they have started: False.
     """
 
     unit: Unit
@@ -119,6 +130,21 @@ class UnitFacts(t.NamedTuple):
     stored: int = 0
     manual_stop: bool = True
     pids: t.Tuple[int, ...] = ()
+    control_pid: int = 0
+    names: t.Tuple[str, ...] = ()
+    kill_mode: str = "control-group"
+    kills: bool = True
+    remains: bool = False
+
+    @property
+    def known_as(self) -> t.Tuple[str, ...]:
+        """All names of the unit, its own first."""
+        return (self.unit.name, *(name for name in self.names if name != self.unit.name))
+
+    @property
+    def leading(self) -> t.FrozenSet[int]:
+        """The processes that its service manager itself has started and watches."""
+        return frozenset(pid for pid in (self.main_pid, self.control_pid) if pid)
 
     @property
     def up(self) -> bool:

@@ -293,6 +293,8 @@ class Step(t.NamedTuple):
     :param grace: seconds that are waited for the end.
     :param holders: keys of the holders that it stops (`Holder.key`).
     :param units: units that are stopped in one call, all of one manager.
+    :param survivors: processes of the holder that their unit's stop may leave alive (KillMode=): those that still hold the
+        socket are signalled then.
     :param disable: units that are disabled afterwards, so that they don't start at boot.
     :param mask: units that can't be disabled, and are masked for the same end.
     :param container: the container that is stopped, by its engine or by the unit that runs it.
@@ -327,6 +329,7 @@ class Step(t.NamedTuple):
     relink: bool = False
     persist: bool = False
     undo: str = ""
+    survivors: t.Tuple[Target, ...] = ()
 
     @property
     def inodes(self) -> t.FrozenSet[int]:

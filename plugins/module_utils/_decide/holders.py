@@ -139,26 +139,32 @@ def matches(
 
     :param cut: as in `matching.matches`.
     """
-    subject, also = _subject(holder, process)
+    subject, also = _subject(snapshot, holder, process)
     return matching.matches(subject, patterns, cut, also)
 
 
-def protecting(holder: Holder, process: t.Optional[Process], patterns: t.Iterable[str]) -> t.Optional[str]:
+def protecting(
+    snapshot: Snapshot, holder: Holder, process: t.Optional[Process], patterns: t.Iterable[str]
+) -> t.Optional[str]:
     """The first of a task's patterns that means this process of the holder."""
-    subject, also = _subject(holder, process)
+    subject, also = _subject(snapshot, holder, process)
     return matching.protecting(subject, patterns, also)
 
 
-def _subject(holder: Holder, process: t.Optional[Process]) -> t.Tuple[t.Optional[Process], t.FrozenSet[str]]:
+def _subject(
+    snapshot: Snapshot, holder: Holder, process: t.Optional[Process]
+) -> t.Tuple[t.Optional[Process], t.FrozenSet[str]]:
     """The process as patterns may see it, and the names of the holder's manager."""
     names: t.Set[str] = set()
     if holder.unit is not None:
-        names |= matching.unit_names(holder.unit.name)
+        names |= managers.unit_names(snapshot, holder.unit)
     if holder.container is not None:
         names |= matching.container_names(holder.container)
         if process is not None and managers.is_relay(process):
             # The relay runs in its engine's unit: that name means every container.
             process = process._replace(unit=None)
+    if process is not None and process.unit is not None:
+        names |= managers.unit_names(snapshot, process.unit)
     if holder.supervised is not None and holder.supervised.program:
         names.add(holder.supervised.program)
     return process, frozenset(names)

@@ -24,6 +24,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Policy,
     Snapshot,
     Step,
+    Target,
     UnitFacts,
     UnitTarget,
     Wish,
@@ -91,7 +92,24 @@ def _by_service(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, 
         mask=tuple(facts.unit.name for facts in mask),
         undo=_enable_again(disable, mask),
         grace=units.bound(chosen + along) if policy.grace_period is None else policy.grace_period,
+        survivors=_left_alive(chosen, step.roots + step.members),
     )
+
+
+def _left_alive(chosen: t.Sequence[UnitFacts], holding: t.Sequence[Target]) -> t.Tuple[Target, ...]:
+    """The holder's processes that may outlive the stop of its unit (systemd.kill(5)).
+
+    What systemd does not kill itself, the unit's main process or its ExecStop= may end all the same, as most do: nobody
+    can know that before. So these are looked at when the unit has stopped.
+    """
+    if not chosen:
+        return ()
+    facts = chosen[0]
+    if facts.kill_mode == "none" or not facts.kills:
+        return tuple(holding)
+    if facts.kill_mode == "process":
+        return tuple(target for target in holding if target.pid not in facts.leading)
+    return ()
 
 
 def _enable_again(disabled: t.Sequence[UnitFacts], masked: t.Sequence[UnitFacts]) -> str:

@@ -5,8 +5,9 @@
 
 The order of managers: a unit that runs the container, the container, the supervisor, the service, and without any of
 these the process itself. A supervisor comes before the service, as it starts again what is stopped past it. A unit
-manages a holder only when its main process shares the socket or is an ancestor of the holder, and when it is no launcher
-(cron, sshd, a supervisor, a CI agent): what these started is not theirs to stop.
+manages a holder only when its main process shares the socket or is an ancestor of the holder, by its service manager's
+word, and when it is no launcher (cron, sshd, a supervisor, a CI agent): what these started is not theirs to stop. Nor is
+what merely lies in the control group of a unit that has done its work or is gone.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Wish,
 )
 
-# comm of systemd-resolved, which the kernel cuts.
-_RESOLVED = ("systemd-resolve", "systemd-resolved")
+# The only one that takes its port back and gives it up by a setting.
+RESOLVED = Unit("systemd-resolved.service")
+# SubState of a unit that runs, or reads its configuration again.
+_RUNNING = ("running", "reload")
 
 
 class Manager(t.NamedTuple):
@@ -62,7 +65,7 @@ def of(snapshot: Snapshot, pids: t.Sequence[int]) -> Manager:
     if matching.program(process, tables.ENGINE_RELAYS):
         return Manager(CONTAINER)
     unit = _managing_unit(snapshot, process, pids)
-    if unit is not None and snapshot.resolver is not None and process.name in _RESOLVED:
+    if snapshot.resolver is not None and is_resolver(snapshot, pids):
         return Manager(RESOLVER, unit)
     supervised = next((snapshot.supervised[pid] for pid in pids if pid in snapshot.supervised), None)
     # A supervisor inside of a unit, or one that watches it from outside (monit), would start it again.
@@ -75,6 +78,12 @@ def is_service_manager(process: Process) -> bool:
         return False
     unit = process.unit
     return process.pid == 1 or (unit is not None and matching.glob_any(unit.name, ("user@*.service", "init.scope")))
+
+
+def is_resolver(snapshot: Snapshot, pids: t.Iterable[int]) -> bool:
+    """Whether one of these is systemd-resolved, by the word of its service manager: any program may call itself so."""
+    facts = snapshot.units.get(RESOLVED)
+    return facts is not None and facts.main_pid > 1 and facts.main_pid in pids
 
 
 def is_relay(process: Process) -> bool:
@@ -130,11 +139,19 @@ def keeper(snapshot: Snapshot, user: t.Optional[int]) -> t.Optional[UnitFacts]:
     return found[0] if len(found) == 1 else None
 
 
-def is_launcher(snapshot: Snapshot, unit: Unit) -> bool:
-    """Whether a unit starts things for others, by its name or by the program that is its main process."""
-    if matching.glob_any(unit.name, tables.LAUNCHERS):
-        return True
+def unit_names(snapshot: Snapshot, unit: Unit) -> t.Set[str]:
+    """All that a pattern may call a unit: each of its names, with and without suffix and instance."""
     facts = snapshot.units.get(unit)
+    known = (unit.name,) if facts is None else facts.known_as
+    return {name for one in known for name in matching.unit_names(one)}
+
+
+def is_launcher(snapshot: Snapshot, unit: Unit) -> bool:
+    """Whether a unit starts things for others, by one of its names or by the program that is its main process."""
+    facts = snapshot.units.get(unit)
+    known = (unit.name,) if facts is None else facts.known_as
+    if any(matching.glob_any(name, tables.LAUNCHERS) for name in known):
+        return True
     main = snapshot.processes.get(facts.main_pid) if facts else None
     programs = tables.LAUNCHER_PROGRAMS + tuple(name for name, _command in tables.SUPERVISORS)
     return matching.program(main, programs) is not None
@@ -148,14 +165,26 @@ def _managing_unit(snapshot: Snapshot, process: Process, pids: t.Sequence[int]) 
     if facts is None:
         # Its manager could not be asked: then the name alone has to do, and nothing is stopped.
         return None if is_launcher(snapshot, unit) else unit
-    main = facts.main_pid
-    if main in pids:
+    if facts.leading.intersection(pids):
         # A launcher's own port (supervisord's, an agent's) is the unit's like any other.
         return unit
     if is_launcher(snapshot, unit) or not facts.up:
         return None
-    # Without a main process (auto-restart, SysV scripts) the control group is all that a unit has.
-    return unit if not main or main in process.ancestors else None
+    if facts.leading:
+        return unit if facts.leading.intersection(process.ancestors) else None
+    return unit if _without_a_main_process(facts, process) else None
+
+
+def _without_a_main_process(facts: UnitFacts, process: Process) -> bool:
+    """Whether a unit that has no main process has this one all the same.
+
+    Most have none because their work is done (``exited``): what they have left behind is nobody's. The others are those
+    of which systemd can't tell the main process (Type=forking without PIDFile=, a SysV script): these run because there
+    is something in their control group. And a unit that waits for its next start takes its sockets back from systemd.
+    """
+    if facts.sub in _RUNNING:
+        return process.pid in facts.pids and not facts.remains
+    return facts.active == "activating" and bool(facts.stored or facts.triggered_by)
 
 
 def _container_of(snapshot: Snapshot, process: Process) -> t.Optional[Container]:

@@ -95,7 +95,7 @@ def _protected(case: Case) -> t.Optional[Refusal]:
     members: t.Sequence[t.Optional[Process]] = case.members or [None]
     claim = None
     for process in members:
-        by_name = holders.protecting(case.holder, process, case.policy.protect)
+        by_name = holders.protecting(case.snapshot, case.holder, process, case.policy.protect)
         if by_name:
             return reasons.protected_process(case.who, by_name, True)
         if process is None or (case.holder.container is not None and managers.is_relay(process)):

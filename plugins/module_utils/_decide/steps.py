@@ -138,12 +138,18 @@ def _step(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) ->
     )
     by = by_manager.way(policy, holder)
     if by != by_manager.BY_SIGNAL:
-        return managed_steps.BUILDERS[by](snapshot, policy, port.wish, holder, common)
-    main = snapshot.processes[holder.pids[0]]
-    return common._replace(
-        signal=polite_signal(main, policy.signal),
-        kill=all(may_kill(snapshot.processes[pid], policy.force) for pid in holder.pids),
-        grace=PROCESS_GRACE if policy.grace_period is None else policy.grace_period,
+        step = managed_steps.BUILDERS[by](snapshot, policy, port.wish, holder, common)
+        return _signalled(snapshot, policy, step, step.survivors) if step.survivors else step
+    grace = PROCESS_GRACE if policy.grace_period is None else policy.grace_period
+    return _signalled(snapshot, policy, common, targets)._replace(grace=grace)
+
+
+def _signalled(snapshot: Snapshot, policy: Policy, step: Step, targets: t.Sequence[Target]) -> Step:
+    """A step with how these processes are asked to end, and whether they may be killed."""
+    processes = [snapshot.processes[target.pid] for target in targets]
+    return step._replace(
+        signal=polite_signal(processes[0], policy.signal) if processes else policy.signal,
+        kill=all(may_kill(process, policy.force) for process in processes),
     )
 
 
@@ -173,6 +179,8 @@ def _merged(first: Step, second: Step) -> Step:
     """Two steps on the same holder as one."""
     known = set(first.roots) | set(first.members)
     primary = {target.unit.name for target in first.units[:1]}
+    # One that signals nobody has nothing to say about how.
+    signalling = [step for step in (first, second) if step.actuator == "signal" or step.survivors] or [first]
     return first._replace(
         ports=_union(first.ports, second.ports),
         members=first.members + tuple(target for target in second.roots + second.members if target not in known),
@@ -185,7 +193,9 @@ def _merged(first: Step, second: Step) -> Step:
         mask=_union(first.mask, second.mask),
         settings=_union(first.settings, second.settings),
         relink=first.relink or second.relink,
-        kill=first.kill and second.kill,
+        survivors=_union(first.survivors, second.survivors),
+        signal=signalling[0].signal,
+        kill=all(step.kill for step in signalling),
         grace=max(first.grace, second.grace),
     )
 

@@ -89,7 +89,8 @@ def protecting(snapshot: Snapshot, facts: UnitFacts, policy: Policy) -> t.Option
 
     A unit is protected by its own name, and by a unit that it triggers or that triggers it.
     """
-    kin = [facts.unit.name, *facts.triggered_by, *facts.triggers]
+    tied = (snapshot.units.get(Unit(name, facts.unit.user)) for name in (*facts.triggered_by, *facts.triggers))
+    kin = [*facts.known_as, *facts.triggered_by, *facts.triggers, *(name for one in tied if one for name in one.names)]
     for name in kin:
         names = matching.unit_names(name)
         for pattern in policy.protect:
@@ -97,7 +98,9 @@ def protecting(snapshot: Snapshot, facts: UnitFacts, policy: Policy) -> t.Option
                 return pattern, True
     for name in kin:
         entry = next((entry for entry in tables.PROTECTED_UNITS if matching.glob_any(name, (entry,))), None)
-        if entry is not None and not (matching.unit_names(name) | {entry}).intersection(policy.unprotect):
+        # Whoever takes it off the list may call it by any of its names.
+        own = {one for alias in facts.known_as for one in matching.unit_names(alias)} if name in facts.known_as else set()
+        if entry is not None and not (own | matching.unit_names(name) | {entry}).intersection(policy.unprotect):
             return entry, False
     return None
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
@@ -32,18 +33,27 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
 # Seconds for each question.
 PATIENCE = 5.0
 # Units of units of units: more rings than any sane chain of dependencies has.
-_MOST_RINGS = 6
+_MOST_RINGS = 24
 _LONGEST_LINE = 1000  # names on one command line
 _CGROUP_ROOTS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+# A unit may have groups below its own, as many as it likes.
+_MOST_GROUPS = 4096
 
 _PROPERTIES = (
     "Id,Names,LoadState,ActiveState,SubState,MainPID,InvocationID,Restart,TimeoutStopUSec,UnitFileState,WantedBy,"
     "RequiredBy,UpheldBy,TriggeredBy,Triggers,BoundBy,ConsistsOf,PropagatesStopTo,Listen,Accept,NFileDescriptorStore,"
-    "RefuseManualStop,ControlGroup,SourcePath"
+    "RefuseManualStop,ControlGroup,SourcePath,ControlPID,KillMode,SendSIGKILL,RemainAfterExit,BindToDevice"
 )
-# "[::]:8080 (Stream)", "127.0.0.1:53 (Datagram)"
+# "[::]:8080 (Stream)", "127.0.0.1:53 (Datagram)", "[fe80::1]:53%eth0 (Datagram)"; older versions have the zone inside.
 _LISTEN = re.compile(
-    r"(?<!\S)(?:\[(?P<six>[0-9a-fA-F:.]+)(?:%[^\]]*)?\]|(?P<four>[0-9]+(?:\.[0-9]+){3})):(?P<port>\d+) \((?P<kind>\w+)\)"
+    r"(?<!\S)(?:\[(?P<six>[0-9a-fA-F:.]{2,64})(?:%(?P<inside>[^\]\s]{1,64}))?\]|(?P<four>[0-9]{1,3}(?:\.[0-9]{1,3}){3})|(?P<any>\*))"
+    r":(?P<port>[0-9]{1,5})(?:%(?P<zone>\S{1,64}))? \((?P<kind>\w{1,32})\)"
+)
+_MAPPED = "::ffff:"
+# VALID_CHARS of systemd's unit-name.c, and the types whose units can have processes, sockets, or start these. Names come from
+# control groups and labels too: what is none would spoil the answer for all that is asked with it, or mean many.
+_UNIT_NAME = re.compile(
+    r"[A-Za-z0-9:_.\\@-]{1,240}\.(?:service|socket|target|device|mount|automount|swap|timer|path|slice|scope)\Z"
 )
 _NAME = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\S+')
 _ESCAPED = re.compile(r"\\(.)")
@@ -141,17 +151,50 @@ def parse_timespan(text: str) -> t.Optional[float]:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def parse_listen(values: t.Iterable[str]) -> t.Tuple[Endpoint, ...]:
-    """Where a .socket unit listens, TCP and UDP only: files, netlink, vsock and the like are left out."""
+def parse_listen(
+    values: t.Iterable[str], device: str = "", index: t.Callable[[str], int] = lambda _zone: 0
+) -> t.Tuple[Endpoint, ...]:
+    """Where a .socket unit listens, TCP and UDP only: files, netlink, vsock and the like are left out.
+
+    Addresses come as a row of the socket table has them: IPv4 for an IPv4-mapped one, and both families for ``*``.
+
+    :param device: BindToDevice=, which holds for all of them.
+    :param index: the index of an interface by its name or number, 0 for one that is not there (any more).
+    """
     endpoints = []
     for value in values:
         for match in _LISTEN.finditer(value):
             protocol = {"Stream": TCP, "Datagram": UDP}.get(match.group("kind"))
-            if protocol:
-                endpoints.append(
-                    Endpoint(protocol, match.group("six") or match.group("four"), int(match.group("port")))
-                )
+            if not protocol:
+                continue
+            zone = match.group("zone") or match.group("inside") or device
+            for address in (
+                ("0.0.0.0", "::") if match.group("any") else (_plain(match.group("six") or match.group("four")),)
+            ):
+                endpoints.append(Endpoint(protocol, address, int(match.group("port")), index(zone) if zone else 0))
     return tuple(endpoints)
+
+
+def _plain(address: str) -> str:
+    """An address as the socket table is told."""
+    if ":" not in address:
+        return address
+    try:
+        text = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, address))
+    except (OSError, ValueError):
+        # None of an address: then it explains no row.
+        return ""
+    return text[len(_MAPPED) :] if text.startswith(_MAPPED) and "." in text else text
+
+
+def _index(zone: str) -> int:
+    """The index of an interface, by its name or its number."""
+    if zone.isdigit():
+        return int(zone)
+    try:
+        return socket.if_nametoindex(zone)
+    except OSError:
+        return 0
 
 
 def facts_of(properties: Properties, user: t.Optional[int]) -> UnitFacts:
@@ -183,9 +226,14 @@ def facts_of(properties: Properties, user: t.Optional[int]) -> UnitFacts:
         triggered_by=words("TriggeredBy"),
         triggers=words("Triggers"),
         stopped_with=words("RequiredBy", "BoundBy", "ConsistsOf", "PropagatesStopTo"),
-        listens=parse_listen(properties.get("Listen", ())),
+        listens=parse_listen(properties.get("Listen", ()), text("BindToDevice"), _index),
         stored=number("NFileDescriptorStore"),
         manual_stop=text("RefuseManualStop") != "yes",
+        control_pid=number("ControlPID"),
+        names=words("Names"),
+        kill_mode=text("KillMode") or "control-group",
+        kills=text("SendSIGKILL") != "no",
+        remains=text("RemainAfterExit") == "yes" and "/init.d/" not in text("SourcePath"),
     )
 
 
@@ -200,10 +248,16 @@ def show(user: t.Optional[int], names: t.Sequence[str], clock: t.Optional[Clock]
     clock = clock or Clock()
     found: t.List[Properties] = []
     for start in range(0, len(names), _LONGEST_LINE):
-        answer = command.run([*argv, *names[start : start + _LONGEST_LINE]], clock.left(PATIENCE), uid=user)
-        blocks = parse_show(answer.stdout)
-        if not blocks and answer.problem:
+        asked = names[start : start + _LONGEST_LINE]
+        answer = command.run([*argv, *asked], clock.left(PATIENCE), uid=user)
+        if answer.problem:
+            # What was told before it broke off is a part of the list, and nobody knows which.
             raise _Unanswered(answer.problem)
+        blocks = parse_show(answer.stdout)
+        told = {name for block in blocks for name in parse_names(" ".join(block["Id"] + block.get("Names", [])))}
+        untold = next((name for name in asked if name not in told and "*" not in name), None)
+        if untold is not None and len(blocks) < len(asked):
+            raise _Unanswered("it did not tell of %s" % untold)
         found += blocks
     return found
 
@@ -223,7 +277,9 @@ class _Manager:
 
     def ask(self, names: t.Iterable[str]) -> None:
         """Have all of these told, asking only for what was not told yet. Globs mean units that are loaded."""
-        wanted = sorted(set(names).difference(self.known, self._missing))
+        unknown = set(names).difference(self.known, self._missing)
+        wanted = sorted(name for name in unknown if _UNIT_NAME.match(name.replace("*", "x")))
+        self._missing.update(unknown.difference(wanted))
         if not wanted:
             return
         for properties in show(self.user, wanted, self._clock):
@@ -246,13 +302,17 @@ def _of_manager(
     clock: Clock,
 ) -> t.Dict[Unit, UnitFacts]:
     manager = _Manager(user, clock)
-    manager.ask(sorted(names) + (["*.socket", "*.service"] if holding else []))
+    manager.ask(sorted(name for name in names if "*" not in name) + (["*.socket", "*.service"] if holding else []))
     chosen = {told.unit.name: told for told in map(manager.told, names) if told is not None}
     if holding:
         for name in list(manager.known):
             told = manager.told(name)
             if told is not None and (told.stored or any((one.protocol, one.port) in ports for one in told.listens)):
                 chosen[told.unit.name] = told
+    # A unit that the manager does not know (any more) runs nothing, and manages nothing.
+    gone = {
+        Unit(name, user): UnitFacts(Unit(name, user), active="inactive") for name in names if name not in manager.known
+    }
     ring = set(chosen)
     for _turn in range(_MOST_RINGS):
         ring = {name for one in ring for name in _around(manager, chosen[one])}.difference(chosen)
@@ -262,11 +322,13 @@ def _of_manager(
         chosen.update((told.unit.name, told) for told in found)
         if not ring:
             break
-    answer = {}
+    else:
+        raise _Unanswered("too long a chain of units depends on %s" % ", ".join(sorted(names)[:3]))
+    answer = dict(gone)
     for name, told in _with_instances(manager, chosen):
         properties = manager.known[name]
         source = properties.get("SourcePath", [""])[0].strip()
-        answer[told.unit] = unit_files.lasting(told, source)._replace(pids=_pids(properties))
+        answer[told.unit] = unit_files.lasting(told, source)._replace(pids=_pids(properties, user))
     return answer
 
 
@@ -299,18 +361,24 @@ def companions(pid: int) -> t.Tuple[int, ...]:
     try:
         with open("/proc/%d/cgroup" % pid, "rb") as stream:
             return _pids_of_group(cgroups.root_of(stream.read()))
-    except (OSError, MalformedData):
-        # It has ended, or there are no control groups.
+    except (OSError, MalformedData, _Unanswered):
+        # It has ended, or there are no control groups, or more than anybody needs.
         return ()
 
 
-def _pids(properties: Properties) -> t.Tuple[int, ...]:
-    """The processes of a unit: those of its control group and of the groups below."""
-    return _pids_of_group(properties.get("ControlGroup", [""])[0].strip())
+def _pids(properties: Properties, user: t.Optional[int]) -> t.Tuple[int, ...]:
+    """The processes of a unit: those of its control group and of the groups below.
+
+    What the manager of a user says is that user's word: it counts below the manager's own group alone.
+    """
+    path = properties.get("ControlGroup", [""])[0].strip()
+    if user is not None and "/user@%d.service/" % user not in path:
+        return ()
+    return _pids_of_group(path)
 
 
 def _pids_of_group(path: str) -> t.Tuple[int, ...]:
-    if not path or path == "/":
+    if not path or path == "/" or ".." in path.split("/"):
         return ()
     for root in _CGROUP_ROOTS:
         folder = root + path
@@ -321,7 +389,9 @@ def _pids_of_group(path: str) -> t.Tuple[int, ...]:
 
 def _processes_below(folder: str) -> t.Set[int]:
     found: t.Set[int] = set()
-    for where, _folders, files in os.walk(folder):
+    for number, (where, _folders, files) in enumerate(os.walk(folder)):
+        if number >= _MOST_GROUPS:
+            raise _Unanswered("there are more than %d control groups below %s" % (_MOST_GROUPS, folder))
         if "cgroup.procs" not in files:
             continue
         try:

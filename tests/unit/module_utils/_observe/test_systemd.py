@@ -38,11 +38,14 @@ class Manager:
         recorded = (USER if uid is not None else self.system).strip().split("\n\n")
         blocks = []
         for name in names:
+            before = len(blocks)
             for block in dict.fromkeys(recorded):
                 properties = systemd.parse_show(block)[0]
                 own = systemd.parse_names(properties["Names"][0])
                 if any(fnmatch.fnmatchcase(one, name) for one in own):
                     blocks.append(block)
+            if "*" not in name and len(blocks) == before:
+                blocks.append("Id=%s\nNames=%s\nLoadState=not-found\nActiveState=inactive" % (name, name))
         return command.Answer(tuple(words), 0, stdout="\n\n".join(blocks) + "\n")
 
 
@@ -50,7 +53,7 @@ class Manager:
 def manager(monkeypatch):
     played = Manager()
     monkeypatch.setattr(command, "run", played.run)
-    monkeypatch.setattr(systemd, "_pids", lambda properties: ())
+    monkeypatch.setattr(systemd, "_pids", lambda properties, user: ())
     return played
 
 
@@ -141,7 +144,20 @@ def test_time_spans(text, seconds):
 @pytest.mark.parametrize(
     "value, endpoints",
     [
-        ("[fe80::1%eth0]:53 (Datagram)", (Endpoint("udp", "fe80::1", 53),)),
+        ("[fe80::1%eth0]:53 (Datagram)", (Endpoint("udp", "fe80::1", 53, 7),)),
+        # What systemd 252 says of one socket unit.
+        ("127.0.0.1:25410 (Stream)", (Endpoint("tcp", "127.0.0.1", 25410),)),
+        ("[fe80::a4dc:74ff:fec7:9800]:25411%eth0 (Stream)", (Endpoint("tcp", "fe80::a4dc:74ff:fec7:9800", 25411, 7),)),
+        ("[fe80::1]:25411%2 (Stream)", (Endpoint("tcp", "fe80::1", 25411, 2),)),
+        ("[fe80::1]:25411%gone0 (Stream)", (Endpoint("tcp", "fe80::1", 25411),)),
+        ("[::ffff:127.0.0.1]:25412 (Stream)", (Endpoint("tcp", "127.0.0.1", 25412),)),
+        ("[::ffff:0.0.0.0]:25412 (Datagram)", (Endpoint("udp", "0.0.0.0", 25412),)),
+        ("[::]:25413 (Stream)", (Endpoint("tcp", "::", 25413),)),
+        ("*:25414 (Stream)", (Endpoint("tcp", "0.0.0.0", 25414), Endpoint("tcp", "::", 25414))),
+        ("[::1]:25415 (Datagram)", (Endpoint("udp", "::1", 25415),)),
+        ("[0:0::0:1]:25415 (Datagram)", (Endpoint("udp", "::1", 25415),)),
+        ("[::7f00:1]:25416 (Stream)", (Endpoint("tcp", "::127.0.0.1", 25416),)),
+        ("[::ffff:a.b]:1 (Stream)", (Endpoint("tcp", "", 1),)),
         ("0.0.0.0:80 (Stream) [::]:443 (Stream)", (Endpoint("tcp", "0.0.0.0", 80), Endpoint("tcp", "::", 443))),
         ("vsock:2:1234 (Stream)", ()),
         ("2:1234 (Stream)", ()),
@@ -152,7 +168,33 @@ def test_time_spans(text, seconds):
     ],
 )
 def test_places_to_listen(value, endpoints):
-    assert systemd.parse_listen([value]) == endpoints
+    known = {"eth0": 7, "2": 2}
+    assert systemd.parse_listen([value], index=lambda zone: known.get(zone, 0)) == endpoints
+
+
+def test_a_device_holds_for_each_place(monkeypatch):
+    """Two units may listen on one port, each on its own interface."""
+    text = {
+        "Id": ["a.socket"],
+        "Listen": ["0.0.0.0:80 (Stream)", "[fe80::1]:80%lo (Stream)"],
+        "BindToDevice": ["nothere0"],
+    }
+    assert [one.interface for one in systemd.facts_of(text, None).listens] == [0, 1]
+    text["BindToDevice"] = ["lo"]
+    assert [one.interface for one in systemd.facts_of(text, None).listens] == [1, 1]
+
+
+def test_what_decides_whether_a_stop_ends_the_holder():
+    script = {
+        "Id": ["a.service"], "Names": ["b.service a.service"], "ControlPID": ["7"], "KillMode": ["process"],
+        "SendSIGKILL": ["no"], "RemainAfterExit": ["yes"], "SourcePath": ["/etc/init.d/a"],
+    }  # fmt: skip
+    facts = systemd.facts_of(script, None)
+    assert (facts.control_pid, facts.kill_mode, facts.kills, facts.remains) == (7, "process", False, False)
+    assert facts.known_as == ("a.service", "b.service") and facts.leading == {7}
+    assert systemd.facts_of(dict(script, SourcePath=[""]), None).remains
+    plain = systemd.facts_of({"Id": ["a.service"]}, None)
+    assert (plain.kill_mode, plain.kills, plain.remains) == ("control-group", True, False)
 
 
 def test_nonsense_is_no_unit():
@@ -180,9 +222,49 @@ def test_an_alias_is_the_unit_itself(manager):
     assert "rec-alias.service" not in asked_for(found) and Unit("rec-base.service") in found
 
 
-def test_what_the_manager_does_not_know_is_missing(manager):
-    assert systemd.facts([Unit("nothere.service"), Unit("neither.service")], []) == ({}, ())
-    assert len(manager.asked) == 1
+def test_what_the_manager_does_not_know_runs_nothing(manager):
+    found, blind = systemd.facts([Unit("nothere.service"), Unit("neither.service")], [])
+    assert blind == () and len(manager.asked) == 1
+    assert asked_for(found) == ["neither.service", "nothere.service"]
+    assert not any(facts.up or facts.leading for facts in found.values())
+
+
+@pytest.mark.parametrize(
+    "name", ["*.service", "a b.service", "nothing", "a.service\n", "-.mountain", "x" * 300 + ".service", ""]
+)
+def test_what_is_no_name_of_a_unit_is_not_asked(manager, name):
+    """Labels and control groups can have any name; one that systemctl does not take would spoil the whole answer."""
+    found, blind = systemd.facts([Unit("rec-base.service"), Unit(name)], [])
+    assert Unit("rec-base.service") in found and blind == ()
+    assert not any(name in names for _uid, names in manager.asked)
+    assert not found[Unit(name)].up
+
+
+def test_a_list_that_breaks_off_is_no_list(manager):
+    """What was told before may lack just the unit that stops along."""
+    manager.answer = command.Answer(("systemctl",), -9, stdout=SYSTEM, timed_out=True, seconds=5.0)
+    found, (blind,) = systemd.facts([Unit("rec-base.service")], [])
+    assert found == {} and "did not answer" in blind.text
+
+
+def test_a_unit_around_that_is_not_told_makes_the_whole_answer_none(manager, monkeypatch):
+    told = manager.run
+
+    def silent(argv, timeout, uid=None, environment=None):
+        answer = told(argv, timeout, uid, environment)
+        blocks = answer.stdout.strip().split("\n\n")
+        return answer._replace(stdout="\n\n".join(block for block in blocks if "Id=rec-needs.service" not in block))
+
+    monkeypatch.setattr(command, "run", silent)
+    found, (blind,) = systemd.facts([Unit("rec-base.service")], [])
+    assert found == {} and "did not tell of rec-needs.service" in blind.text
+
+
+def test_a_chain_without_an_end_is_not_cut(manager, monkeypatch):
+    """Who stops at the end of it would stop along as well."""
+    monkeypatch.setattr(systemd, "_MOST_RINGS", 1)
+    found, (blind,) = systemd.facts([Unit("rec-base.service")], [])
+    assert found == {} and "too long a chain" in blind.text
 
 
 def test_a_row_of_the_first_process_is_traced_to_its_socket_unit(manager):
@@ -268,9 +350,9 @@ def test_the_processes_of_a_unit_and_of_the_groups_below(tmp_path, monkeypatch):
     (group / "cgroup.procs").write_text("12\n0\n")
     (group / "payload" / "cgroup.procs").write_text("")
     (group / "payload" / "deep" / "cgroup.procs").write_text("14\n13\n")
-    assert systemd._pids({"ControlGroup": ["/system.slice/a.service"]}) == (12, 13, 14)
+    assert systemd._pids({"ControlGroup": ["/system.slice/a.service"]}, None) == (12, 13, 14)
     for nothing in ({}, {"ControlGroup": [""]}, {"ControlGroup": ["/"]}, {"ControlGroup": ["/system.slice/b.service"]}):
-        assert systemd._pids(nothing) == ()
+        assert systemd._pids(nothing, None) == ()
 
 
 def test_the_processes_that_share_a_group(tmp_path, monkeypatch):
@@ -287,4 +369,30 @@ def test_the_processes_that_share_a_group(tmp_path, monkeypatch):
 def test_a_group_that_can_not_be_read_has_no_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(systemd, "_CGROUP_ROOTS", (str(tmp_path),))
     (tmp_path / "a.service" / "cgroup.procs").mkdir(parents=True)
-    assert systemd._pids({"ControlGroup": ["/a.service"]}) == ()
+    assert systemd._pids({"ControlGroup": ["/a.service"]}, None) == ()
+
+
+@pytest.mark.parametrize(
+    "path", ["/../../..", "/user.slice/user@1001.service/../..", "/system.slice/other.service", "/"]
+)
+def test_a_users_manager_has_no_word_outside_of_its_own_group(tmp_path, monkeypatch, path):
+    monkeypatch.setattr(systemd, "_CGROUP_ROOTS", (str(tmp_path / "deep" / "root"),))
+    for folder in ("system.slice/other.service", "user.slice/user@1001.service/app.slice/a.service"):
+        group = tmp_path / "deep" / "root" / folder
+        group.mkdir(parents=True)
+        (group / "cgroup.procs").write_text("12\n")
+    assert systemd._pids({"ControlGroup": [path]}, 1001) == ()
+    own = {"ControlGroup": ["/user.slice/user@1001.service/app.slice/a.service"]}
+    assert systemd._pids(own, 1001) == (12,) and systemd._pids(own, 1002) == ()
+
+
+def test_groups_without_end_are_not_walked(tmp_path, monkeypatch, manager):
+    monkeypatch.undo()
+    monkeypatch.setattr(systemd, "_CGROUP_ROOTS", (str(tmp_path),))
+    monkeypatch.setattr(systemd, "_MOST_GROUPS", 10)
+    monkeypatch.setattr(command, "run", manager.run)
+    group = tmp_path / systemd.parse_show(SYSTEM)[0]["ControlGroup"][0].lstrip("/")
+    for number in range(20):
+        (group / str(number)).mkdir(parents=True)
+    found, (blind,) = systemd.facts([Unit("rec-base.service")], [])
+    assert found == {} and "more than 10 control groups" in blind.text
