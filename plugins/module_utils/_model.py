@@ -135,8 +135,7 @@ class Snapshot(t.NamedTuple):
     :param carriers: pid -> why it may be what carries the Ansible connection.
     :param may_close: this account may close the sockets of others (SOCK_DESTROY).
     :param bindable: (protocol, port, address) -> what a bind said: True, False, None when it could not be tried.
-    :param units: what the service managers say of the units behind the holders, and of all that is tied to these by
-        triggers and by being stopped together. Empty without systemd. A unit that a manager did not tell of is missing.
+    :param units: what the service managers say of the holders' units, and of what starts or stops together with these.
     :param containers: containers that publish an asked port or have a process in ``owners``, swarm services that publish one.
     :param resolver: how names are resolved, when systemd-resolved holds an asked port.
     :param supervised: pid -> its supervisor, for the pids of ``owners``.
@@ -293,8 +292,7 @@ class Step(t.NamedTuple):
     :param grace: seconds that are waited for the end.
     :param holders: keys of the holders that it stops (`Holder.key`).
     :param units: units that are stopped in one call, all of one manager.
-    :param survivors: processes of the holder that their unit's stop may leave alive (KillMode=): those that still hold the
-        socket are signalled then.
+    :param survivors: processes that their unit's stop may leave alive: signalled then, if they still hold the socket.
     :param disable: units that are disabled afterwards, so that they don't start at boot.
     :param mask: units that can't be disabled, and are masked for the same end.
     :param container: the container that is stopped, by its engine or by the unit that runs it.

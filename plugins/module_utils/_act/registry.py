@@ -30,7 +30,7 @@ Actuator = t.Callable[[t.Sequence[Step], Eyes, t.Callable[[str], int]], t.List[O
 def _systemd(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int]) -> t.List[Outcome]:
     from ansible_collections.harbormaster.ports.plugins.module_utils._act import systemd
 
-    return systemd.stop(steps, eyes, number_of)
+    return [signals.end_survivors(outcome, eyes, number_of) for outcome in systemd.stop(steps, eyes, number_of)]
 
 
 def _resolver(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int]) -> t.List[Outcome]:

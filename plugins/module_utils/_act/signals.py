@@ -30,6 +30,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import E
 
 # What the kernel needs to end a process after KILL; one that waits for a dead disk or server may need for ever.
 KILL_WAIT = 5.0
+# Seconds for who has outlived its unit; a unit itself may take much longer.
+SURVIVOR_GRACE = 30.0
 
 
 def stop(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int]) -> t.List[Outcome]:
@@ -62,6 +64,27 @@ def stop(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int])
         for run in runs:
             run.close()
     return [run.outcome for run in runs if run.outcome is not None]
+
+
+def end_survivors(outcome: Outcome, eyes: Eyes, number_of: t.Callable[[str], int]) -> Outcome:
+    """The outcome of a unit's stop, when whoever was left alive by it and still holds the socket has been asked to end too."""
+    step = outcome.step
+    if outcome.result != "done" or not step.survivors:
+        return outcome
+    # Without the root of them, they are all asked at once.
+    leading = 1 if step.survivors[0] in step.roots else len(step.survivors)
+    rest = step._replace(
+        roots=step.survivors[:leading],
+        members=step.survivors[leading:],
+        grace=min(step.grace, SURVIVOR_GRACE),
+    )
+    ended = stop([rest], eyes, number_of)[0]
+    return outcome._replace(
+        result="failed" if ended.result == "failed" else outcome.result,
+        error=ended.error,
+        killed=outcome.killed + ended.killed,
+        seconds=outcome.seconds + ended.seconds,
+    )
 
 
 class _Grip:

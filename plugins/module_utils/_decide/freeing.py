@@ -53,6 +53,12 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
     if any(port.refusal for port in judged):
         return Plan(tuple(judged), (), general)
     warnings = () if policy.collateral == "accept" else _besides(planned)
+    warnings += tuple(
+        "stopping %s may leave %s alive (KillMode= of its unit): who then still has the port is signalled"
+        % (step.target, ", ".join("%s (pid %d)" % (target.name, target.pid) for target in step.survivors))
+        for step in planned
+        if step.survivors
+    )
     warnings += _other_init(snapshot, planned)
     predicted = tuple(_predicted(port, index.rows(port.wish)) for port in judged)
     return Plan(predicted, tuple(planned), general + warnings)

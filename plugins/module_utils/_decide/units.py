@@ -99,7 +99,9 @@ def protecting(snapshot: Snapshot, facts: UnitFacts, policy: Policy) -> t.Option
     for name in kin:
         entry = next((entry for entry in tables.PROTECTED_UNITS if matching.glob_any(name, (entry,))), None)
         # Whoever takes it off the list may call it by any of its names.
-        own = {one for alias in facts.known_as for one in matching.unit_names(alias)} if name in facts.known_as else set()
+        own = (
+            {one for alias in facts.known_as for one in matching.unit_names(alias)} if name in facts.known_as else set()
+        )
         if entry is not None and not (own | matching.unit_names(name) | {entry}).intersection(policy.unprotect):
             return entry, False
     return None

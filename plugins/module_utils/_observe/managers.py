@@ -26,6 +26,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table 
 
 # What a booted systemd leaves there (sd_booted(3)).
 _BOOTED = "/run/systemd/system"
+_RESOLVED = Unit("systemd-resolved.service")
 
 
 def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool, clock: Clock, may_ask: bool) -> Snapshot:
@@ -50,7 +51,9 @@ def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool, clock: Clo
     snapshot = snapshot._replace(
         containers=containers, units=units, blind=snapshot.blind + blind, own_unit=_own_unit() if units else None
     )
-    if any(snapshot.processes[pid].name.startswith("systemd-resolve") for pid in holders if pid in snapshot.processes):
+    # Any program may call itself like it; its service manager knows which one it is.
+    resolved = units.get(_RESOLVED)
+    if resolved is not None and resolved.main_pid in holders:
         from ansible_collections.harbormaster.ports.plugins.module_utils._observe import resolver
 
         snapshot = snapshot._replace(resolver=resolver.resolver())

@@ -252,6 +252,7 @@ def told_step(step):
         "relink": step.relink,
         "persist": step.persist,
         "undo": step.undo,
+        "survivors": [target.pid for target in step.survivors],
     }
 
 
