@@ -61,7 +61,7 @@ def differences(expected, told, where):
         if unknown:
             raise ValueError("a vector has no key %s at %s" % (sorted(unknown), where))
         for key, value in expected.items():
-            if key == "remedy_says":
+            if key in ("remedy_says", "reason_says"):
                 if value not in told[key]:
                     yield "%s: the remedy %r does not say %r" % (where, told[key], value)
             else:

@@ -9,6 +9,8 @@ reason ends by itself (a connection closes, TIME_WAIT runs out): ``timeout`` wai
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
     CANNOT_PERSIST,
     COLLATERAL,
@@ -94,8 +96,10 @@ def owner_mismatch(who: str, option: str, allowed: str) -> Refusal:
     """Somebody holds the port whom the wish does not name."""
     return Refusal(
         OWNER_MISMATCH,
-        "%s does not match %s: %s" % (who, option, allowed),
-        "name it there, or clear the port by hand",
+        "%s holds it, expected %s" % (who, allowed)
+        if option == "owner"
+        else "%s is not in %s: %s" % (who, option, allowed),
+        "name it in %s, or clear the port" % option,
         passing=option == "owner",
     )
 
@@ -127,11 +131,13 @@ def user_mismatch(who: str, user: str, allowed: str) -> Refusal:
     )
 
 
-def not_held(allowed: str) -> Refusal:
-    """``owner`` is given and nobody has the port."""
-    return Refusal(
-        NOT_HELD, "nobody holds it, wanted was %s" % allowed, "start it, or wait longer with timeout", passing=True
-    )
+def not_held(allowed: str, found: t.Sequence[str]) -> Refusal:
+    """``owner`` is given and nobody serves the port.
+
+    :param found: what there is instead, as clauses.
+    """
+    text = "; ".join(["nothing listens, expected %s" % allowed, *found])
+    return Refusal(NOT_HELD, text, "start it, or wait longer with timeout", passing=True)
 
 
 def hidden_owner(what: str, candidates: str, advice: str) -> Refusal:
@@ -292,7 +298,7 @@ def wrong_method(who: str, method: str) -> Refusal:
     return Refusal(
         WRONG_METHOD,
         "%s can't be stopped with method: %s" % (who, method),
-        "leave method at auto, which takes its real manager",
+        "leave method at auto, which uses its real manager",
     )
 
 

@@ -81,15 +81,25 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         /// <summary>owner looks at tcp and udp of one request together: one of them is held, and nobody else is on either.</summary>
         private static IEnumerable<PortPlan> Present(Snapshot snapshot, IReadOnlyList<PortPlan> seen)
         {
-            Dictionary<string, bool> held = seen.GroupBy(Request).ToDictionary(group => group.Key, group => group.Any(port => Serving(port).Any()));
+            Dictionary<string, bool> held = seen.GroupBy(Request).ToDictionary(
+                group => group.Key, group => group.Any(port => port.Holders.Any(holder => Counts(snapshot, port, holder))));
+            ILookup<int, PortPlan> numbers = seen.ToLookup(port => port.Wish.Port);
             foreach (PortPlan port in seen)
             {
-                IReadOnlyList<string> owner = port.Wish.Owner;
-                if (owner == null && port.Wish.User != null)
+                IReadOnlyList<string> owner = Owner(port.Wish);
+                if (owner == null)
                 {
-                    owner = Listed.Of(new[] { Matching.Anybody });
+                    yield return port;
+                    continue;
                 }
-                yield return owner == null ? port : port.Judged(port.Holders, Unmet(snapshot, port, owner, held[Request(port)]), port.Kept);
+                Refusal refusal = Unmet(snapshot, port, owner);
+                // Of the two protocols of one request, tcp says that nobody is there.
+                bool told = port.Wish.Protocol == Protocol.Udp && !port.Wish.Named;
+                if (refusal == null && owner.Count > 0 && !held[Request(port)] && !told)
+                {
+                    refusal = Reasons.NotHeld(string.Join(", ", owner), Found(snapshot, port, owner, numbers[port.Wish.Port]));
+                }
+                yield return port.Judged(port.Holders, refusal, port.Kept);
             }
         }
 
@@ -98,25 +108,58 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             return port.Wish.Request + " " + port.Wish.Port;
         }
 
-        /// <summary>Who holds the port against others; a client's socket on an ephemeral UDP port that nobody named is none.</summary>
-        private static IEnumerable<Holder> Serving(PortPlan port)
+        /// <summary>Who shall hold the port; user alone means anybody of these accounts.</summary>
+        private static IReadOnlyList<string> Owner(Wish wish)
         {
-            if (port.Status == PortStatus.Free || port.Status == PortStatus.Lingering)
-            {
-                return new Holder[0];
-            }
-            return port.Holders.Where(
+            return wish.Owner == null && wish.User != null ? Listed.Of(new[] { Matching.Anybody }) : wish.Owner;
+        }
+
+        private static bool IsFree(PortPlan port)
+        {
+            return port.Status == PortStatus.Free || port.Status == PortStatus.Lingering;
+        }
+
+        /// <summary>Who has the port against others; a client's socket on an ephemeral UDP port that nobody named does not.</summary>
+        private static IEnumerable<Holder> InTheWay(PortPlan port)
+        {
+            return IsFree(port) ? new Holder[0] : port.Holders.Where(
                 holder => holder.Kind != HolderKind.Leftover && !(holder.Kind == HolderKind.Connection && port.Wish.Protocol == Protocol.Udp));
         }
 
-        private static Refusal Unmet(Snapshot snapshot, PortPlan port, IReadOnlyList<string> owner, bool held)
+        /// <summary>Whether somebody can come in here. A connection, and a socket that is only bound, serve nobody.</summary>
+        private static bool Serves(Holder holder)
+        {
+            return holder.Sockets.Any(
+                row => row.State == SocketState.Listen || (row.Protocol == Protocol.Udp && row.RemotePort == 0));
+        }
+
+        /// <summary>Whether this is somebody who serves the port, so that the wish can be met.</summary>
+        private static bool Counts(Snapshot snapshot, PortPlan port, Holder holder)
+        {
+            if (!Serves(holder))
+            {
+                return false;
+            }
+            if (holder.Kind != HolderKind.Connection)
+            {
+                return !IsFree(port);
+            }
+            // An ephemeral UDP port that nobody named is a client's, unless it is the very owner who has it.
+            IReadOnlyList<string> named = Listed.Of((Owner(port.Wish) ?? new string[0]).Where(name => name != Matching.Anybody));
+            Process main = HolderFinder.MainProcess(snapshot, holder);
+            return Matching.Matches(main, named, holder.Services) && Matching.RunsAs(main, port.Wish.User);
+        }
+
+        /// <summary>Who has the port and should not.</summary>
+        private static Refusal Unmet(Snapshot snapshot, PortPlan port, IReadOnlyList<string> owner)
         {
             string wanted = owner.Count > 0 ? string.Join(", ", owner) : "nobody";
-            foreach (Holder holder in Serving(port))
+            foreach (Holder holder in InTheWay(port))
             {
                 Process main = HolderFinder.MainProcess(snapshot, holder);
                 string who = HolderFinder.Describe(snapshot, holder);
-                if (holder.Kind == HolderKind.Unknown && !(owner.Count == 1 && owner[0] == Matching.Anybody))
+                bool anybody = owner.Count == 1 && owner[0] == Matching.Anybody;
+                if (holder.Kind == HolderKind.Unknown && (!anybody || holder.Sockets.Count == 0))
                 {
                     return HolderFinder.Hidden(snapshot, port.Wish, holder).AsPassing();
                 }
@@ -130,9 +173,29 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                     return Reasons.UserMismatch(who, account, string.Join(", ", port.Wish.User)).AsPassing();
                 }
             }
-            // Of the two protocols of one request, tcp says that nobody is there.
-            bool told = held || owner.Count == 0 || (port.Wish.Protocol == Protocol.Udp && !port.Wish.Named);
-            return told ? null : Reasons.NotHeld(wanted);
+            return null;
+        }
+
+        /// <summary>What there is instead of the wanted server, as clauses: its connections, and the other protocol of the port.</summary>
+        /// <param name="same">Everything that was asked about this number.</param>
+        private static IEnumerable<string> Found(
+            Snapshot snapshot, PortPlan port, IReadOnlyList<string> owner, IEnumerable<PortPlan> same)
+        {
+            List<string> clauses = new List<string>();
+            foreach (Holder holder in port.Holders.Where(one => one.Kind != HolderKind.Leftover && one.Sockets.Count > 0 && !Serves(one)))
+            {
+                bool connected = holder.Sockets.Any(row => row.RemotePort != 0);
+                clauses.Add(
+                    HolderFinder.Describe(snapshot, holder) + (connected ? " has only a connection on it" : " has only bound it"));
+            }
+            foreach (PortPlan other in same.Where(one => one.Wish.Protocol != port.Wish.Protocol))
+            {
+                clauses.AddRange(other.Holders
+                    .Where(one => one.Kind != HolderKind.Leftover
+                        && Matching.Matches(HolderFinder.MainProcess(snapshot, one), owner, one.Services))
+                    .Select(one => other.Wish.Label + " is held by " + HolderFinder.Describe(snapshot, one)));
+            }
+            return clauses.Distinct();
         }
     }
 }

@@ -7,6 +7,8 @@
 // The codes are shared with Linux, and so is each sentence that does not speak of the system itself (_decide/reasons.py). A
 // passing reason ends by itself (a connection closes, TIME_WAIT runs out): timeout waits for it.
 
+using System.Collections.Generic;
+using System.Linq;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Errors;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.ModelPlans;
@@ -54,8 +56,9 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         public static Refusal OwnerMismatch(string who, string option, string allowed)
         {
             return new Refusal(
-                Codes.OwnerMismatch, who + " does not match " + option + ": " + allowed, "name it there, or clear the port by hand",
-                option == "owner");
+                Codes.OwnerMismatch,
+                option == "owner" ? who + " holds it, expected " + allowed : who + " is not in " + option + ": " + allowed,
+                "name it in " + option + ", or clear the port", option == "owner");
         }
 
         /// <summary>A wish that covers one process of a holder, and not another one that shares its socket.</summary>
@@ -82,11 +85,12 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 "add the account to user, or leave the option out");
         }
 
-        /// <summary>owner is given and nobody has the port.</summary>
-        public static Refusal NotHeld(string allowed)
+        /// <summary>owner is given and nobody serves the port.</summary>
+        /// <param name="found">What there is instead, as clauses.</param>
+        public static Refusal NotHeld(string allowed, IEnumerable<string> found)
         {
-            return new Refusal(
-                Codes.NotHeld, "nobody holds it, wanted was " + allowed, "start it, or wait longer with timeout", true);
+            string text = string.Join("; ", new[] { "nothing listens, expected " + allowed }.Concat(found));
+            return new Refusal(Codes.NotHeld, text, "start it, or wait longer with timeout", true);
         }
 
         /// <summary>A socket whose process can't be seen.</summary>
@@ -227,7 +231,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         public static Refusal WrongMethod(string who, string method)
         {
             return new Refusal(
-                Codes.WrongMethod, who + " can't be stopped with method: " + method, "leave method at auto, which takes its real manager");
+                Codes.WrongMethod, who + " can't be stopped with method: " + method, "leave method at auto, which uses its real manager");
         }
 
         /// <summary>method: signal on a process that other services need too.</summary>

@@ -409,6 +409,7 @@ internal static class VectorsTold
             { "passing", port.Refusal == null ? (object)null : port.Refusal.Passing },
             { "reason", port.Refusal == null ? "" : port.Refusal.Reason },
             { "remedy_says", port.Refusal == null ? "" : port.Refusal.Remedy },
+            { "reason_says", port.Refusal == null ? "" : port.Refusal.Reason },
             { "holders", port.Holders.Select(Holder).ToList() },
         };
     }

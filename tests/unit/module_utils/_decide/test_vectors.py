@@ -214,6 +214,7 @@ def told_port(port):
         "blocked_by": refusal.code if refusal else None,
         "passing": refusal.passing if refusal else None,
         "remedy_says": refusal.remedy if refusal else "",
+        "reason_says": refusal.reason if refusal else "",
         "holders": [told_holder(holder) for holder in port.holders],
     }
 
