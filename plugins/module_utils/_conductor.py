@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils import _wishes
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import Index
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets import Index, unclear
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import (
     CHANGING,
     NOT_PROVEN,
@@ -38,16 +38,16 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe.snapsh
     observe,
     observe_sockets,
 )
-from ansible_collections.harbormaster.ports.plugins.module_utils._prove.bind import probe
+from ansible_collections.harbormaster.ports.plugins.module_utils._prove.bind import probe, takes_ipv4
 
-# A holder that appears between the look and the act is never stopped: the plan is made again, so often at most.
+# A holder that appears between the look and the act is never stopped: the plan is made again, at most this many times.
 MOST_PLANS = 3
 # While the table does not change, a whole look is taken again after so many seconds.
 LOOK_AGAIN = 1.0
 
 
 class Story(t.NamedTuple):
-    """All that a run has seen and done, whatever its end. Everything in a result comes from here.
+    """All that a run has seen and done, also of a run that failed. Everything in a result comes from here.
 
     :param snapshot: what the plan was made from.
     :param plan: what was decided; with its predictions.
@@ -81,6 +81,7 @@ class SystemEyes:
         self._others = policy.state == "free"
         self._by_psutil = needs_psutil(backend)
         self._probing = self._others or not policy.timeout
+        self._families: t.Dict[int, t.Optional[bool]] = {}
 
     def look(self) -> Snapshot:
         """A whole snapshot, with a bind probe on the ports that nothing listens on or is bound to.
@@ -89,14 +90,14 @@ class SystemEyes:
         waits for its owner to come not at all.
         """
         clock = Clock()
-        snapshot = observe(self._ports, self._backend, self._others, self._may_ask, clock)
+        snapshot = self._observed(clock)
         if not self._probing:
             return snapshot
         self._probing = self._others
         bindable = self._probed(snapshot)
         if self._unexplained(snapshot, bindable):
             # Somebody came between the look at the table and the bind, perhaps: then the table shows it now.
-            snapshot = observe(self._ports, self._backend, self._others, self._may_ask, clock)
+            snapshot = self._observed(clock)
             bindable = self._probed(snapshot)
         unexplained = self._unexplained(snapshot, bindable)
         if unexplained and snapshot.backend != "psutil":
@@ -105,6 +106,29 @@ class SystemEyes:
 
             snapshot = explained(snapshot, unexplained)
         return snapshot._replace(bindable=bindable)
+
+    def _observed(self, clock: Clock) -> Snapshot:
+        """A snapshot in which a socket of the IPv6 wildcard says whether it takes IPv4 too, where that matters and can be told."""
+        snapshot = observe(self._ports, self._backend, self._others, self._may_ask, clock)
+        mixed = {(w.protocol, w.port) for w in self._wishes if w.address is not None and ":" not in w.address}
+        if not mixed or not any(map(unclear, snapshot.sockets)):
+            return snapshot
+        return snapshot._replace(
+            sockets=tuple(
+                self._told(row, snapshot) if unclear(row) and (row.protocol, row.port) in mixed else row
+                for row in snapshot.sockets
+            )
+        )
+
+    def _told(self, row: Socket, snapshot: Snapshot) -> Socket:
+        """The row with what a bind says of it. Each socket is asked about once: a probe may be in the way of a server."""
+        if row.inode not in self._families:
+            same = [other for other in snapshot.sockets if (other.protocol, other.port) == (row.protocol, row.port)]
+            alone = sum(map(unclear, same)) == 1
+            said = takes_ipv4(row.protocol, row.port, same)
+            # Of two on the wildcard, a bind that fails does not say which one it met.
+            self._families[row.inode] = None if said is None or (said and not alone) else not said
+        return row._replace(v6only=self._families[row.inode])
 
     def _probed(self, snapshot: Snapshot) -> t.Dict[BindKey, t.Optional[bool]]:
         """What a bind says where nothing holds the port."""

@@ -48,7 +48,7 @@ def test_a_mixed_plan(site):
     assert [site.alive("web1", pid) for pid in (stray, udp, nginx)] == [False, False, True]
     assert not site.alive("web2", java)
     assert [site.alive("web3", pid) for pid in (other, innocent)] == [True, True], "all or nothing"
-    assert "does not match stop_only: java" in first.said("Clear the ports of the plan")
+    assert "is not in stop_only: java" in first.said("Clear the ports of the plan")
     assert "stopped stray (pid %d" % stray in first.said("Say what was done")
     assert "kept nginx on 8443/tcp" in first.said("Say what was done")
     assert [second.counts(name) for name in site.names] == [OK, OK, FAILED, OK], second.text

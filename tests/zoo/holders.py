@@ -220,6 +220,11 @@ def udp_dual_stack():
 
 
 @species
+def udp_v6only():
+    alone(bound(family=socket.AF_INET6, kind=socket.SOCK_DGRAM, address="::", v6only=True))
+
+
+@species
 def tcp_and_udp():
     keep = bound(kind=socket.SOCK_DGRAM)
     sock = listening()

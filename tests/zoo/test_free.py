@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -312,3 +313,40 @@ def test_plan_is_judged_together(zoo) -> None:
     real = zoo.run(plan=plan, state="free", settle=0)
     assert not real.failed, real["msg"]
     assert not java.living() and other.living()
+
+
+@pytest.mark.parametrize("backend", ["procfs", "psutil"])
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_server_for_ipv6_alone_is_not_stopped_for_an_ipv4_address(zoo, backend: str, protocol: str) -> None:
+    """The fall-back tables don't say whether a socket on [::] takes IPv4 too: it is asked, and never taken for granted."""
+    # The tests' own Python has psutil.
+    python = sys.executable if backend == "psutil" else None
+    holder = zoo.start("v6only" if protocol == "tcp" else "udp_v6only")
+    real = zoo.free(["%d/%s" % (holder.port, protocol)], address="127.0.0.1", backend=backend, python=python)
+    assert holder.living() == holder.owners, "it has nothing to do with 127.0.0.1"
+    assert not real.failed and real["changed"] is False, real["msg"]
+    assert real.port(holder.port, protocol)["status"] == "free"
+    both = zoo.start("dual_stack" if protocol == "tcp" else "udp_dual_stack")
+    real = zoo.free(["%d/%s" % (both.port, protocol)], address="127.0.0.1", backend=backend, python=python)
+    assert not real.failed, real["msg"]
+    assert world.wait_gone(both.owners) == []
+
+
+def test_a_server_on_ipv6_beside_one_on_ipv4_is_not_stopped_with_it(zoo) -> None:
+    """A bind to the asked address would meet the IPv4 server: another address of the loopback network tells."""
+    beside = zoo.start("v6only")
+    holder = zoo.start("tcp4", beside.port)
+    real = zoo.free(["%d/tcp" % holder.port], address="127.0.0.1", backend="procfs")
+    assert beside.living() == beside.owners
+    assert not real.failed, real["msg"]
+    assert world.wait_gone(holder.owners) == []
+
+
+def test_what_can_not_be_told_is_refused(zoo) -> None:
+    """Two servers on the wildcards of both families: each bind meets the first one."""
+    beside = zoo.start("v6only")
+    holder = zoo.start("tcp4_wildcard", beside.port)
+    real = zoo.free(["%d/tcp" % holder.port], address="127.0.0.1", backend="procfs")
+    assert real.failed and real["reason"] == "hidden_owner", real["msg"]
+    assert "could not be told" in real["msg"]
+    assert beside.living() == beside.owners and holder.living() == holder.owners

@@ -17,6 +17,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets
     Rows,
     ephemeral_warning,
     is_ephemeral,
+    is_unclear,
     unseen_warning,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
@@ -61,7 +62,7 @@ def _seen(snapshot: Snapshot, rows: Rows, wish: Wish) -> PortPlan:
     """One port as it is, without a judgement."""
     bindable = snapshot.bindable.get(wish.key)
     found = holders.find(snapshot, wish, rows, bindable)
-    status = _status(rows, found, bindable)
+    status = _status(rows, found, bindable, wish.address)
     return PortPlan(
         wish=wish,
         before=status,
@@ -75,9 +76,10 @@ def _seen(snapshot: Snapshot, rows: Rows, wish: Wish) -> PortPlan:
     )
 
 
-def _status(rows: Rows, found: t.Sequence[Holder], bindable: t.Optional[bool]) -> str:
+def _status(rows: Rows, found: t.Sequence[Holder], bindable: t.Optional[bool], address: t.Optional[str]) -> str:
     if rows.holding:
-        return HELD_UNKNOWN if any(holder.kind == UNKNOWN for holder in found) else HELD
+        unknown = any(holder.kind == UNKNOWN for holder in found) or is_unclear(rows.holding, address)
+        return HELD_UNKNOWN if unknown else HELD
     if any(holder.container for holder in found):
         # Its engine sends the port's traffic into the container: a bind may work, and would serve nobody.
         return HELD

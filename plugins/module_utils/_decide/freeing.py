@@ -23,6 +23,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide.sockets
     Index,
     Rows,
     ephemeral_warning,
+    is_unclear,
     unseen_warning,
     will_linger,
 )
@@ -99,6 +100,8 @@ def _judged(snapshot: Snapshot, policy: Policy, port: PortPlan) -> PortPlan:
             answered.append(holder)
             continue
         refusal = rules.refusal(case)
+        if refusal is None and is_unclear(holder.sockets, port.wish.address):
+            refusal = reasons.unclear_family(who, port.wish.label)
         if refusal:
             answered.append(holder._replace(outcome="refused", refusal=refusal))
         else:

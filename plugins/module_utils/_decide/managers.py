@@ -93,8 +93,10 @@ def is_relay(process: Process) -> bool:
 
 def publishing(snapshot: Snapshot, row: Socket) -> t.Optional[Container]:
     """The container that a relay's socket stands for."""
-    exact = [c for c in snapshot.containers if any(_same(endpoint, row) for endpoint in c.published)]
-    return min(exact, default=None, key=lambda container: (container.name, container.id))
+    found = [c for c in snapshot.containers if any(_same(endpoint, row) for endpoint in c.published)]
+    # One that publishes this very address comes before one whose IPv4 port the socket may have beside it.
+    exact = [c for c in found if any(one.address == row.address and _same(one, row) for one in c.published)]
+    return min(exact or found, default=None, key=lambda container: (container.name, container.id))
 
 
 def published(snapshot: Snapshot, wish: Wish) -> t.List[Container]:

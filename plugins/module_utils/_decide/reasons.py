@@ -145,6 +145,15 @@ def hidden_owner(what: str, candidates: str, advice: str) -> Refusal:
     return Refusal(HIDDEN_OWNER, "%s has no visible owner%s" % (what, candidates), advice)
 
 
+def unclear_family(who: str, label: str) -> Refusal:
+    """A socket on the IPv6 wildcard, where IPv4 is asked for and nobody knows whether it takes that too."""
+    return Refusal(
+        HIDDEN_OWNER,
+        "%s listens on [::], and whether it takes %s too could not be told" % (who, label),
+        "ask for the port without address, or let the task use netlink (backend: netlink), which tells",
+    )
+
+
 def kernel_socket(what: str) -> Refusal:
     """A socket that the kernel itself opened."""
     return Refusal(

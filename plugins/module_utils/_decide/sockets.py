@@ -85,8 +85,7 @@ class Index:
 def collides(row: Socket, address: t.Optional[str]) -> bool:
     """Whether a bind to ``address`` (None: to all of them) would meet this row.
 
-    An IPv6 wildcard that is not IPv6-only has the IPv4 port too; where the source can't say, it is taken as dual
-    stack, which is the default of Linux.
+    An IPv6 wildcard that is not IPv6-only has the IPv4 port too. Where the source can't say, it may: see `is_unclear`.
     """
     if address is None or row.address == address or row.address == "*":
         return True
@@ -97,6 +96,20 @@ def collides(row: Socket, address: t.Optional[str]) -> bool:
     if address == "::":
         return True
     return row.address == "::"
+
+
+def unclear(row: Socket) -> bool:
+    """Whether a socket is on the IPv6 wildcard and its source can't say if it takes IPv4 too."""
+    return row.address == "::" and row.v6only is None
+
+
+def is_unclear(rows: t.Iterable[Socket], address: t.Optional[str]) -> bool:
+    """Whether nothing but sockets of which nobody knows if they take IPv4 meets a bind to this address.
+
+    Dual stack is only the default: nobody is stopped for what may be IPv6's alone.
+    """
+    found = tuple(rows)
+    return address is not None and ":" not in address and bool(found) and all(map(unclear, found))
 
 
 def is_ephemeral(snapshot: Snapshot, port: int) -> bool:

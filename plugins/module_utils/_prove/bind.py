@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._model import UDP
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import UDP, Socket
 
 # linux/in.h and linux/in6.h; Python's socket module has neither.
 _IP_FREEBIND = 15
@@ -42,6 +43,30 @@ def probe(protocol: str, port: int, address: t.Optional[str]) -> t.Optional[bool
     if False in answers:
         return False
     return True if True in answers else None
+
+
+# Nobody binds this address of the loopback network by its name. All of the network is local on Linux, on other systems not.
+QUIET_PLACE = "127.83.67.91"
+
+
+def takes_ipv4(protocol: str, port: int, rows: t.Iterable[Socket]) -> t.Optional[bool]:
+    """Whether the socket on the IPv6 wildcard has the IPv4 port too (it is no IPV6_V6ONLY one): a bind to IPv4 tells.
+
+    Without SO_REUSEADDR, so that what is only bound tells as well.
+
+    :param rows: everything that is on the port.
+    :returns: None where that can't be told: another row may be why the bind fails, or this account may not bind.
+    """
+    place = QUIET_PLACE if sys.platform.startswith("linux") else "0.0.0.0"
+    # Elsewhere than on Linux any IPv4 address meets the wildcard.
+    mixed = any(":" not in row.address and (place == "0.0.0.0" or row.address in ("0.0.0.0", place)) for row in rows)
+    kind = socket.SOCK_DGRAM if protocol == UDP else socket.SOCK_STREAM
+    try:
+        with socket.socket(socket.AF_INET, kind | getattr(socket, "SOCK_CLOEXEC", 0)) as probing:
+            probing.bind((place, port))
+    except OSError as error:
+        return True if error.errno == errno.EADDRINUSE and not mixed else None
+    return False
 
 
 def _bind(protocol: str, port: int, family: int, address: str, freebind: bool) -> t.Optional[bool]:

@@ -224,7 +224,7 @@ def test_what_is_in_the_way_is_told_first_however_many_others_there_are():
 
 def test_a_missing_owner():
     text = line(FREE, wishes=(TCP._replace(owner=("nginx",)),))
-    assert text == "8080/tcp: nobody holds it, wanted was nginx (start it, or wait longer with timeout)"
+    assert text == "8080/tcp: nothing listens, expected nginx (start it, or wait longer with timeout)"
 
 
 def test_an_empty_plan():
