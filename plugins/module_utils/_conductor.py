@@ -55,6 +55,8 @@ class Story(t.NamedTuple):
     :param proof: the look afterwards; None when nothing was done.
     :param failure: why the wish is not met; None when it is.
     :param elapsed: seconds of the whole run.
+    :param waited: seconds after which nothing was in the way any more; 0 when that was not waited for, or steps were due then.
+        ``snapshot`` and ``plan`` are those of before the wait, and ``proof`` is what came of it.
     """
 
     snapshot: Snapshot
@@ -65,6 +67,7 @@ class Story(t.NamedTuple):
     failure: t.Optional[Refusal] = None
     elapsed: float = 0.0
     check_mode: bool = False
+    waited: float = 0.0
 
 
 class SystemEyes:
@@ -133,7 +136,14 @@ class SystemEyes:
     def _probed(self, snapshot: Snapshot) -> t.Dict[BindKey, t.Optional[bool]]:
         """What a bind says where nothing holds the port."""
         index = Index(snapshot)
-        keys = {wish.key for wish in self._wishes if not index.rows(wish).holding}
+        keys = set()
+        for wish in self._wishes:
+            rows = index.rows(wish)
+            if not rows.holding:
+                keys.add(wish.key)
+            elif wish.keep and wish.protocol != UDP:
+                # A connection that may stay, beside a listener at another address: it alone can be in the way there.
+                keys.update((wish.protocol, wish.port, row.address) for row in rows.outgoing)
         return {key: probe(*key) for key in keys}
 
     @staticmethod
@@ -195,9 +205,16 @@ def run(params: t.Mapping[str, t.Any], check_mode: bool) -> Story:
         return Story(Snapshot(), Plan(()), policy, check_mode=check_mode)
     eyes = SystemEyes(wishes, policy, params["backend"], may_ask=policy.state == "free" and not check_mode)
     until = began + (0.0 if check_mode else policy.timeout)
-    snapshot, plan = _decided(eyes, wishes, policy, until)
+    first = eyes.look()
+    found = decide(first, wishes, policy)
+    looked = time.monotonic()
+    snapshot, plan = _decided(eyes, wishes, policy, until, (first, found))
     failure = plan.refusals[0] if plan.refusals else None
     story = Story(snapshot, plan, policy, failure=failure, check_mode=check_mode)
+    if policy.state == "free" and found.refusals and not plan.refusals and not plan.steps:
+        # What was in the way has gone meanwhile: the result tells of it, not of an empty port.
+        waited = time.monotonic() - looked
+        story = story._replace(snapshot=first, plan=found, proof=Proof(snapshot, plan), waited=waited)
     if failure is None and plan.steps:
         if check_mode:
             story = story._replace(plan=_with_privileges(plan))
@@ -206,13 +223,24 @@ def run(params: t.Mapping[str, t.Any], check_mode: bool) -> Story:
     return story._replace(elapsed=time.monotonic() - began)
 
 
-def _decided(eyes: SystemEyes, wishes: t.Sequence[Wish], policy: Policy, until: float) -> t.Tuple[Snapshot, Plan]:
+def _decided(
+    eyes: SystemEyes,
+    wishes: t.Sequence[Wish],
+    policy: Policy,
+    until: float,
+    first: t.Optional[t.Tuple[Snapshot, Plan]] = None,
+) -> t.Tuple[Snapshot, Plan]:
     """A snapshot and its plan, made again until nothing is in the way or the time is over.
 
     Only passing refusals are waited for: a connection that ends, an owner that is still starting.
+
+    :param first: the first look and its plan, where they were made already.
     """
-    snapshot = eyes.look()
-    plan = decide(snapshot, wishes, policy)
+    if first is None:
+        snapshot = eyes.look()
+        plan = decide(snapshot, wishes, policy)
+    else:
+        snapshot, plan = first
     if _final(plan) or time.monotonic() >= until:
         return snapshot, plan
     # Loaded here: most runs never wait.

@@ -235,6 +235,11 @@ class Process(t.NamedTuple):
     image: int = 0
 
     @property
+    def called(self) -> str:
+        """Its name for people, in full where that is known."""
+        return self.whole_name or self.name
+
+    @property
     def account(self) -> t.Optional[int]:
         """The account whose word its names are, and as which alone it may be asked: the one that started it."""
         return self.uid if self.real_uid is None else self.real_uid

@@ -98,17 +98,22 @@ def _blocked(story: Story, planned: PortPlan, proven: PortPlan) -> t.Optional[Re
 
 def _with_outcome(story: Story, holder: Holder, results: t.Mapping[t.Tuple[t.Any, ...], Outcome]) -> Holder:
     if not holder.stoppable:
-        return holder
+        # What was waited for, and went.
+        gone = story.waited and holder.outcome == "refused" and not _still_there(story, holder)
+        return holder._replace(outcome="gone", refusal=None) if gone else holder
     outcome = results.get(holder.key)
     if outcome is None:
-        later = story.proof.plan.ports if story.proof else story.plan.ports
-        still = any(holder.key == found.key for port in later for found in port.holders)
-        return holder._replace(outcome="none" if still else "gone")
+        return holder._replace(outcome="none" if _still_there(story, holder) else "gone")
     word = {"done": "stopped", "gone": "gone"}.get(outcome.result, "none")
     if outcome.step.actuator == "destroy" and story.proof is not None:
         # A closed socket that its program had bound explicitly holds the port as before.
         word = "none" if holder.inodes & {row.inode for row in story.proof.snapshot.sockets} else word
     return holder._replace(outcome=word, refusal=outcome.error)
+
+
+def _still_there(story: Story, holder: Holder) -> bool:
+    later = story.proof.plan.ports if story.proof else story.plan.ports
+    return any(holder.key == found.key for port in later for found in port.holders)
 
 
 def _is_new(holder: Holder, planned: PortPlan) -> bool:
@@ -198,7 +203,7 @@ def _owners(story: Story, now: float) -> t.List[t.Dict[str, t.Any]]:
 def _owner(process: Process, container: t.Optional[Container], ports: t.List[str], now: float) -> t.Dict[str, t.Any]:
     return {
         "pid": process.pid,
-        "name": process.name,
+        "name": process.called,
         "exe": process.exe,
         "command": process.command,
         "user": process.user,

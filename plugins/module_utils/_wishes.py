@@ -18,6 +18,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import TCP, UDP, Patterns, Policy, Wish
 
 MOST_PORTS = 4096
+# Wishes with all repeats in them: tcp and udp of each port, and of each range that overlaps with others.
+MOST_WITH_REPEATS = 16 * MOST_PORTS
 LONGEST_WAIT = 86400.0
 PORTS_ALLOWED = "allowed are 1 to 65535, a range such as 8000-8010, or a service name such as https, each with /tcp or /udp if wanted"
 
@@ -35,7 +37,7 @@ def wishes(params: t.Mapping[str, t.Any]) -> t.Tuple[Wish, ...]:
     """
     free = params["state"] == "free"
     found: t.List[Wish] = []
-    asked: t.Set[t.Tuple[int, int]] = set()
+    asked: t.Set[t.Tuple[t.Any, ...]] = set()
     if params.get("plan") is not None:
         if not params["plan"]:
             return ()
@@ -44,14 +46,14 @@ def wishes(params: t.Mapping[str, t.Any]) -> t.Tuple[Wish, ...]:
             own = {name: value for name, value in item.items() if value is not None}
             wished = _item({**params, **own}, "plan[%d]." % index, index, free)
             found.extend(wished)
-            _check_size("plan", asked, wished)
+            _check_size("plan", asked, found, wished)
     else:
         if not params["port"]:
             raise OptionError("port", params["port"], "give at least one port; " + PORTS_ALLOWED)
-        for index, text in enumerate(params["port"]):
+        for index, text in enumerate(dict.fromkeys(params["port"])):
             wished = _item(dict(params, port=text), "", index, free)
             found.extend(wished)
-            _check_size("port", asked, wished)
+            _check_size("port", asked, found, wished)
     return _without_repeats(found)
 
 
@@ -152,11 +154,19 @@ def plain_address(text: t.Any, option: str = "address") -> str:
     return socket.inet_ntop(socket.AF_INET6, packed)
 
 
-def _check_size(option: str, asked: t.Set[t.Tuple[int, int]], wished: t.Sequence[Wish]) -> None:
-    """Asked after each item: a list of a thousand ranges must not fill the memory first."""
-    asked.update((wish.request, wish.port) for wish in wished)
+def _check_size(
+    option: str, asked: t.Set[t.Tuple[t.Any, ...]], found: t.Sequence[Wish], wished: t.Sequence[Wish]
+) -> None:
+    """Asked after each item: a list of a thousand ranges must not fill the memory first. What is asked for twice counts once."""
+    asked.update((wish.port, wish.address, wish.owner, wish.keep, wish.stop_only, wish.user) for wish in wished)
     if len(asked) > MOST_PORTS:
         raise OptionError(option, "%d ports" % len(asked), "at most %d ports fit in one task" % MOST_PORTS)
+    if len(found) > MOST_WITH_REPEATS:
+        raise OptionError(
+            option,
+            "%d ports with all repeats" % len(found),
+            "at most %d ports fit in one task, each named once" % MOST_PORTS,
+        )
 
 
 def _item(item: t.Mapping[str, t.Any], prefix: str, request: int, free: bool) -> t.List[Wish]:
@@ -180,7 +190,7 @@ def _item(item: t.Mapping[str, t.Any], prefix: str, request: int, free: bool) ->
         "owner": None if free else owner,
         "keep": _patterns(prefix + "keep", item.get("keep"), False) if free else None,
         "stop_only": _patterns(prefix + "stop_only", item.get("stop_only"), False) if free else None,
-        "user": _patterns(prefix + "user", item.get("user"), False),
+        "user": _accounts(_patterns(prefix + "user", item.get("user"), False)),
         "request": request,
     }
     protocols = (TCP, UDP) if asked == "any" else (asked,)
@@ -200,6 +210,24 @@ def _patterns(option: str, values: t.Optional[t.Sequence[str]], may_be_empty: bo
     if not all(value.isprintable() for value in cleaned):
         raise OptionError(option, list(values), "only printable characters are allowed in a name")
     return cleaned
+
+
+def _accounts(names: Patterns) -> Patterns:
+    """The accounts, with the number of each that shares it with another one: a process of ``toor`` is shown as root's."""
+    if names is None:
+        return None
+    numbers = []
+    for name in names:
+        try:
+            import pwd  # here: Windows has none, and most tasks name no account
+
+            uid = pwd.getpwnam(name).pw_uid
+            if pwd.getpwuid(uid).pw_name != name:
+                numbers.append(str(uid))
+        except (ImportError, KeyError, ValueError):
+            # A pattern, a number, or no account of this host.
+            continue
+    return names + tuple(number for number in numbers if number not in names)
 
 
 def _seconds(option: str, value: t.Optional[float]) -> t.Optional[float]:

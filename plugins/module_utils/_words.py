@@ -12,6 +12,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide import 
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     FREE,
     LINGERING,
+    UDP,
     Holder,
     Outcome,
     PortPlan,
@@ -74,18 +75,20 @@ def _found(snapshot: Snapshot, port: PortPlan, now: float) -> str:
 
 
 def _rest_of(port: PortPlan) -> str:
-    return "%d old or outgoing connections are left" % len(port.sockets)
+    number = len(port.sockets)
+    return "%d old or outgoing connection%s left" % (number, " is" if number == 1 else "s are")
 
 
 def _aged(snapshot: Snapshot, holder: Holder, now: float) -> str:
     process = holders.main_process(snapshot, holder)
     who = holders.describe(snapshot, holder)
     if holder.kind == "connection":
-        who = "an outgoing connection of " + who
+        datagrams = any(row.protocol == UDP for row in holder.sockets)
+        who = ("a UDP socket of " if datagrams else "a connection of ") + who
     if holder.container is None and len(holder.pids) > 1:
         who += " and %d more processes that share its socket" % (len(holder.pids) - 1)
     if process is not None and process.started is not None and not _is_manager(holder, process):
-        who += " for " + duration(now - process.started)
+        who += ", running for " + duration(now - process.started)
     elif process is None and not holder.pids and holder.kind == "unknown" and not holder.sockets:
         who = "something that no socket table shows: it can't be bound"
     elif holder.kind == "unknown" and snapshot.blind:
@@ -120,24 +123,45 @@ def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
         ]
         return _listed(would + kept, [])
     if not story.outcomes:
-        already = [port.wish.label for port in ports if port.status in (FREE, LINGERING)]
+        labels = [port.wish.label for port in ports if port.status in (FREE, LINGERING)]
+        left = _left(story, ports)
         text = "nothing to do"
-        if already:
-            named = ", ".join(already) if len(already) <= MOST_NAMED else "%d ports" % len(already)
-            text = "%s free already" % named
-        return "; ".join([text] + kept[:MOST_NAMED])
+        if labels:
+            text = _are(labels, "free" if left else "already free", past=not left)
+        return "; ".join(left + [text] + kept[:MOST_NAMED])
     done = list(dict.fromkeys(_did(outcome) for outcome in story.outcomes))
     labels = [port.wish.label for port in ports if port.status in (FREE, LINGERING)]
-    named = ", ".join(labels) if len(labels) <= MOST_NAMED else "%d ports" % len(labels)
     proof = []
     if labels:
         stopped = any(outcome.acted and outcome.step.actuator != "destroy" for outcome in story.outcomes)
-        watched = "nothing took it back, and " if stopped and story.policy.settle != 0 else ""
+        watched = "nothing took %s back, and " % ("it" if len(labels) == 1 else "them")
+        watched = watched if stopped and story.policy.settle != 0 else ""
         untried = any(port.bindable is None for port in ports if port.status in (FREE, LINGERING))
-        proof = ["%s free: %s%s" % (named, watched, "a bind could not be tried" if untried else "a bind worked")]
+        tried = "a test bind could not be tried" if untried else "a test bind succeeded"
+        proof = ["%s: %s%s" % (_are(labels, "free"), watched, tried)]
     more = len(done) + len(kept) - len(done[:MOST_NAMED]) - len(kept[:MOST_NAMED])
     rest = ["%d more are in actions and ports" % more] if more else []
     return "; ".join(done[:MOST_NAMED] + kept[:MOST_NAMED] + rest + proof)
+
+
+def _left(story: Story, ports: t.Sequence[PortPlan]) -> t.List[str]:
+    """Who was there at first, and went without our doing."""
+    when = "after " + duration(story.waited) if story.waited else "by itself"
+    gone = [holder for port in ports for holder in port.holders if holder.outcome == "gone"]
+    who = dict.fromkeys(_gone(story.snapshot, holder) for holder in gone)
+    return ["%s left %s" % (one, when) for one in list(who)[:MOST_NAMED]]
+
+
+def _gone(snapshot: Snapshot, holder: Holder) -> str:
+    who = holders.describe(snapshot, holder)
+    return "the connection of " + who if holder.kind == "connection" else who
+
+
+def _are(labels: t.Sequence[str], what: str, past: bool = False) -> str:
+    """``8080/tcp is free``, ``13 ports are free``."""
+    named = ", ".join(labels) if len(labels) <= MOST_NAMED else "%d ports" % len(labels)
+    one, several = ("was", "were") if past else ("is", "are")
+    return "%s %s %s" % (named, one if len(labels) == 1 else several, what)
 
 
 def _did(outcome: Outcome) -> str:
@@ -151,7 +175,7 @@ def _did(outcome: Outcome) -> str:
     if outcome.killed:
         text += " and, after %g s, KILL to pid %s" % (step.grace, ", ".join(map(str, outcome.killed)))
     if outcome.dropped:
-        text += ", which dropped %d connections" % outcome.dropped
+        text += ", which dropped %d connection%s" % (outcome.dropped, "" if outcome.dropped == 1 else "s")
     return text + _besides(step)
 
 

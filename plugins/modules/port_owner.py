@@ -293,7 +293,7 @@ msg:
   description: One line for people, with what was found, done and proven.
   returned: always
   type: str
-  sample: 'port 8080/tcp: held by nginx (pid 812, user root, nginx.service) for 3 h 12 min; free: 8080/udp'
+  sample: 'port 8080/tcp: held by nginx (pid 812, user root, nginx.service), running for 3 h 12 min; free: 8080/udp'
 free:
   description: Whether all asked ports are free, or held by those who may stay.
   returned: always

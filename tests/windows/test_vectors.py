@@ -455,24 +455,24 @@ SAID = [
         "A service is stopped through the service manager, never by its process",
         "done",
         "stopped httpd.exe (pid 100, service Apache2.4) through the service manager, which dropped 2 connections (back at boot); "
-        "80/tcp free: nothing took it back, and a bind worked",
+        "80/tcp is free: nothing took it back, and a test bind succeeded",
     ),
     (
         "persist sets the start type, and says how that is taken back",
         "done",
         "stopped httpd.exe (pid 100, service Apache2.4) through the service manager, which dropped 2 connections (not back at boot; "
-        'undo: sc.exe config "Apache2.4" start= delayed-auto); 80/tcp free: nothing took it back, and a bind worked',
+        'undo: sc.exe config "Apache2.4" start= delayed-auto); 80/tcp is free: nothing took it back, and a test bind succeeded',
     ),
     (
         "What depends on a service is stopped before it",
         "done",
         "stopped sqlservr.exe (pid 100, service MSSQLSERVER) through the service manager, which dropped 2 connections and with it Reports "
-        "and SQLSERVERAGENT (back at boot); 1433/tcp free: nothing took it back, and a bind worked",
+        "and SQLSERVERAGENT (back at boot); 1433/tcp is free: nothing took it back, and a test bind succeeded",
     ),
     (
         "force true ends a process without a window at once",
         "done",
-        "stopped app.exe (pid 100) with TerminateProcess, which dropped 2 connections; 8080/tcp free: nothing took it back, and a bind worked",
+        "stopped app.exe (pid 100) with TerminateProcess, which dropped 2 connections; 8080/tcp is free: nothing took it back, and a test bind succeeded",
     ),
     (
         "Behind a port of PID 4 is the process that registered the URL",

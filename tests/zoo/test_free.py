@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -350,3 +352,52 @@ def test_what_can_not_be_told_is_refused(zoo) -> None:
     assert real.failed and real["reason"] == "hidden_owner", real["msg"]
     assert "could not be told" in real["msg"]
     assert beside.living() == beside.owners and holder.living() == holder.owners
+
+
+def test_who_was_waited_for_and_left_is_told(zoo) -> None:
+    """Not as if the port had been free all along."""
+    holder = zoo.start("tcp4")
+
+    def leave(dummy) -> None:
+        time.sleep(1.1)
+        holder.tell("exit")
+        holder.process.wait(5)
+
+    with harness.Hook([SLEEP], leave) as hook:
+        real = zoo.free([holder.port], method="none", timeout=30, hook=hook)
+    assert hook.seen == [SLEEP]
+    assert (real.failed, real["changed"], real["free"]) == (False, False, True), real["msg"]
+    port = real.port(holder.port)
+    assert (port["before"], port["status"], port["blocked_by"]) == ("held", "free", None)
+    assert outcomes(real, holder.port) == [("process", "gone")]
+    assert real.pids() == holder.owners
+    assert re.search(
+        r"\(pid %d, .*\) left after \d s; %d/tcp, %d/udp are free" % (holder.pid, holder.port, holder.port), real["msg"]
+    )
+    assert real["diff"]["before"] != real["diff"]["after"]
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_connection_that_may_stay_beside_a_listener_that_goes(zoo, reuse: bool) -> None:
+    """Whether a server can bind beside it depends on its socket, which a bind tells before."""
+    stays = zoo.start("outgoing_bound", address="127.0.0.2", comm="curl", reuse=reuse)
+    goes = zoo.start("tcp4", stays.port)
+    options = {"keep": ["curl"]}
+    predicted = zoo.free(["%d/tcp" % goes.port], check=True, **options)
+    real = zoo.free(["%d/tcp" % goes.port], **options)
+    assert not real.failed, real["msg"]
+    assert predicted.comparable() == real.comparable()
+    assert real.port(goes.port)["status"] == ("lingering" if reuse else "held")
+    assert stays.living() == stays.owners + stays.others
+
+
+def test_one_name_for_a_process_in_the_facts_and_in_a_report(zoo, facts_module) -> None:
+    """The kernel cuts names to 15 bytes; both modules say it in full."""
+    program = zoo.program("harbour-sign-of-a-long-name")
+    holder = zoo.start("tcp4", executable=program)
+    report = zoo.run(port=holder.port)
+    (row,) = [one for one in facts_module.run()["ansible_facts"]["tcp_listen"] if one["port"] == holder.port]
+    assert [row["name"]] == [one["name"] for one in report["owners"]] == ["harbour-sign-of-a-long-name"]
+    assert [one["name"] for one in report.port(holder.port)["holders"]] == [row["name"]]
+    kept = zoo.free([holder.port], keep=[row["name"]])
+    assert holder.living() == holder.owners and not kept.failed

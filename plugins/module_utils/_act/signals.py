@@ -25,7 +25,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
     STILL_HELD,
     PortsError,
 )
-from ansible_collections.harbormaster.ports.plugins.module_utils._linux import pidfd
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import frozen, pidfd
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Eyes, Outcome, Refusal, Step, Target
 
 # What the kernel needs to end a process after KILL; one that waits for a dead disk or server may need for ever.
@@ -266,6 +266,10 @@ class _Run:
         else:
             problem = "%s still holds it %s, and it is not killed" % (self.step.target, waited)
             remedy = "give it more time with grace_period, or allow KILL with force: true"
+        holding = [grip for grip in self._roots + self._members if grip.holds(self.step.inodes)]
+        if any(frozen.is_frozen(grip.target.pid) for grip in holding):
+            problem += "; it is frozen (cgroup)"
+            remedy = "thaw it (systemctl thaw, docker unpause, or cgroup.freeze of its control group), then run the task again"
         self._over("failed", Refusal(STILL_HELD, problem, remedy))
 
     def _over(self, result: str, error: t.Optional[Refusal] = None, became: str = "") -> None:

@@ -60,8 +60,8 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
         for step in planned
         if step.survivors
     )
-    warnings += _other_init(snapshot, planned)
-    predicted = tuple(_predicted(port, index.rows(port.wish)) for port in judged)
+    warnings += _other_init(snapshot, planned) + _unsent(policy, planned)
+    predicted = tuple(_predicted(snapshot, port, index.rows(port.wish)) for port in judged)
     return Plan(predicted, tuple(planned), general + warnings)
 
 
@@ -70,6 +70,27 @@ def _besides(planned: t.Sequence[Step]) -> t.Tuple[str, ...]:
     frees = ("stopping %s also frees %s" % (one.target, ", ".join(one.also_frees)) for one in planned if one.also_frees)
     stops = ("stopping %s also stops %s" % (one.target, ", ".join(one.also_stops)) for one in planned if one.also_stops)
     return (*frees, *stops)
+
+
+def _beside_kept(snapshot: Snapshot, port: PortPlan) -> PortPlan:
+    """What is left of a port when all that may stay is a connection: a server can bind beside it, where a bind said so."""
+    kept = [holder for holder in port.holders if holder.outcome == "kept"]
+    said = {snapshot.bindable.get((row.protocol, row.port, row.address)) for holder in kept for row in holder.sockets}
+    if any(holder.kind != CONNECTION for holder in kept) or None in said:
+        return port
+    return port._replace(bindable=False) if False in said else port._replace(status=LINGERING, bindable=True)
+
+
+def _unsent(policy: Policy, planned: t.Sequence[Step]) -> t.Tuple[str, ...]:
+    """A warning about each manager that stops in its own way, where the task names a signal."""
+    if policy.signal == "TERM":
+        return ()
+    return tuple(
+        "signal: %s is not sent to %s: its manager stops it in its own way (method: signal sends it)"
+        % (policy.signal, step.target)
+        for step in planned
+        if step.actuator not in ("signal", "destroy")
+    )
 
 
 def _other_init(snapshot: Snapshot, planned: t.Sequence[Step]) -> t.Tuple[str, ...]:
@@ -152,14 +173,14 @@ def _may_wait(port: PortPlan) -> bool:
     return port.refusal is None or port.refusal.passing
 
 
-def _predicted(port: PortPlan, rows: Rows) -> PortPlan:
+def _predicted(snapshot: Snapshot, port: PortPlan, rows: Rows) -> PortPlan:
     """The port as it will be when the steps are done."""
     stopped = [holder for holder in port.holders if holder.stoppable]
     if not stopped:
         return port
     after = tuple(holder._replace(outcome="stopped") if holder.stoppable else holder for holder in port.holders)
     if port.kept:
-        return port._replace(holders=after)
+        return _beside_kept(snapshot, port._replace(holders=after))
     serving = any(holder.kind not in (CONNECTION, LEFTOVER) for holder in stopped)
     status = LINGERING if serving and will_linger(rows) else FREE
     return port._replace(holders=after, status=status, bindable=True)

@@ -91,7 +91,7 @@ def describe(snapshot: Snapshot, holder: Holder) -> str:
         facts.append((holder.unit or process.unit or Unit("")).name)
     if holder.supervised is not None and holder.supervised.program:
         facts.append("%s's %s" % (holder.supervised.supervisor, holder.supervised.program))
-    return "%s (%s)" % (process.name or "a process without a name", ", ".join(facts))
+    return "%s (%s)" % (process.called or "a process without a name", ", ".join(facts))
 
 
 def _described_container(holder: Holder, container: Container, process: t.Optional[Process]) -> str:
@@ -188,7 +188,7 @@ def _owned(snapshot: Snapshot, rows: t.Sequence[Socket], connection: bool) -> t.
     for root in sorted(families):
         pids = (root,) + tuple(pid for pid in families[root] if pid != root)
         own = tuple(row for row in rows if any(row in shares[pid] for pid in pids))
-        holders.append(Holder(CONNECTION if connection else PROCESS, snapshot.processes[root].name, pids, own))
+        holders.append(Holder(CONNECTION if connection else PROCESS, snapshot.processes[root].called, pids, own))
     return holders
 
 
@@ -214,7 +214,7 @@ def _managed(snapshot: Snapshot, wish: Wish, families: t.Sequence[Holder]) -> t.
             _add_activated(snapshot, family, process, add)
         else:
             manager = managers.of(snapshot, family.pids)
-            add(_holder(manager, process.name, family.pids, family.sockets))
+            add(_holder(manager, process.called, family.pids, family.sockets))
     present = {holder.container.id for holder in found.values() if holder.container is not None}
     for container in managers.published(snapshot, wish):
         if container.id not in present:

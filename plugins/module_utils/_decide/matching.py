@@ -27,7 +27,7 @@ def names_of(process: t.Optional[Process]) -> t.FrozenSet[str]:
     """
     if process is None:
         return frozenset()
-    names = {process.name}
+    names = {process.name, process.whole_name or ""}
     path = executable(process)
     if path:
         names.add(path.rpartition("/")[2])

@@ -142,7 +142,7 @@ def not_held(allowed: str, found: t.Sequence[str]) -> Refusal:
 
 def hidden_owner(what: str, candidates: str, advice: str) -> Refusal:
     """A socket whose process can't be seen."""
-    return Refusal(HIDDEN_OWNER, "%s has no visible owner%s" % (what, candidates), advice)
+    return Refusal(HIDDEN_OWNER, "%s is held by a process that can't be seen%s" % (what, candidates), advice)
 
 
 def unclear_family(who: str, label: str) -> Refusal:

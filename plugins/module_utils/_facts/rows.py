@@ -171,7 +171,7 @@ def _owner(process: Process, view: View) -> Row:
     """One entry of ``owners``; of the main owner these are keys of the row itself too."""
     owner: Row = {
         "pid": process.pid,
-        "name": process.whole_name or process.name,
+        "name": process.called,
         "user": process.user,
         "stime": None if process.started is None else view.date(process.started),
         "started": None if process.started is None else dates.iso(process.started),

@@ -191,4 +191,4 @@ def _managed(port: PortPlan, culprit: Holder, outcomes: t.Sequence[Outcome], sec
 
 
 def _named(process: Process) -> str:
-    return "%s (pid %d)" % (process.name, process.pid)
+    return "%s (pid %d)" % (process.called, process.pid)

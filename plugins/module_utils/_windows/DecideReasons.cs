@@ -96,7 +96,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         /// <summary>A socket whose process can't be seen.</summary>
         public static Refusal HiddenOwner(string what, string candidates, string advice)
         {
-            return new Refusal(Codes.HiddenOwner, what + " has no visible owner" + candidates, advice);
+            return new Refusal(Codes.HiddenOwner, what + " is held by a process that can't be seen" + candidates, advice);
         }
 
         /// <summary>The process that opened the socket is gone, and one that inherited its handle keeps it.</summary>

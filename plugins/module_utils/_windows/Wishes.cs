@@ -24,6 +24,8 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
     public static class WishReader
     {
         private const int MostPorts = 4096;
+        // Wishes with all repeats in them: tcp and udp of each port, and of each range that overlaps with others.
+        private const int MostWithRepeats = 16 * MostPorts;
         private const double LongestWait = 86400;
         private const string PortsAllowed =
             "allowed are 1 to 65535, a range such as 8000-8010, or a service name such as https, each with /tcp or /udp if wanted";
@@ -47,7 +49,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
         {
             bool free = Text(parameters, "state") == "free";
             List<Wish> found = new List<Wish>();
-            HashSet<long> asked = new HashSet<long>();
+            HashSet<string> asked = new HashSet<string>();
             IList plan = Items(parameters, "plan");
             if (plan != null)
             {
@@ -64,9 +66,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
                 {
                     throw new OptionError("port", new object[0], "give at least one port; " + PortsAllowed);
                 }
-                for (int index = 0; index < ports.Count; index++)
+                object[] distinct = ports.Cast<object>().Distinct().ToArray();
+                for (int index = 0; index < distinct.Length; index++)
                 {
-                    Hashtable item = WithTask(parameters, new Hashtable { { "port", ports[index] } });
+                    Hashtable item = WithTask(parameters, new Hashtable { { "port", distinct[index] } });
                     AddItem(found, asked, item, "", index, free);
                 }
             }
@@ -131,7 +134,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
         }
 
         /// <summary>The wishes of one item of the plan, or of one element of port.</summary>
-        private static void AddItem(List<Wish> found, HashSet<long> asked, IDictionary item, string prefix, int request, bool free)
+        private static void AddItem(List<Wish> found, HashSet<string> asked, IDictionary item, string prefix, int request, bool free)
         {
             bool inPlan = prefix.Length > 0;
             int first, last;
@@ -154,20 +157,27 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             IReadOnlyList<string> keep = free ? Patterns(prefix + "keep", Items(item, "keep"), false) : null;
             IReadOnlyList<string> stopOnly = free ? Patterns(prefix + "stop_only", Items(item, "stop_only"), false) : null;
             IReadOnlyList<string> user = Patterns(prefix + "user", Items(item, "user"), false);
+            string options = string.Join("\n", address, Identity(owner), Identity(keep), Identity(stopOnly), Identity(user));
             string[] protocols = protocol == "any" ? new[] { Protocol.Tcp, Protocol.Udp } : new[] { protocol };
             for (int port = first; port <= last; port++)
             {
-                asked.Add(request * 65536L + port);
+                asked.Add(port + " " + options);
                 foreach (string one in protocols)
                 {
                     found.Add(new Wish(port, one, protocol != "any", address, free ? null : owner, keep, stopOnly, user, request));
                 }
             }
-            // Asked after each item: a list of a thousand ranges must not fill the memory first.
+            // Asked after each item: a list of a thousand ranges must not fill the memory first. What is asked for twice counts once.
             if (asked.Count > MostPorts)
             {
                 throw new OptionError(
                     inPlan ? "plan" : "port", asked.Count + " ports", "at most " + MostPorts + " ports fit in one task");
+            }
+            if (found.Count > MostWithRepeats)
+            {
+                throw new OptionError(
+                    inPlan ? "plan" : "port", found.Count + " ports with all repeats",
+                    "at most " + MostPorts + " ports fit in one task, each named once");
             }
         }
 

@@ -68,7 +68,8 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             string label = "port " + port.Wish.Label + ": ";
             if (port.Status == PortStatus.Lingering)
             {
-                return label + "nobody listens; " + port.Sockets.Count + " old or outgoing connections are left, a server can bind it";
+                return label + "nobody listens; " + port.Sockets.Count + " old or outgoing connection" + (port.Sockets.Count == 1 ? " is" : "s are")
+                    + " left, a server can bind it";
             }
             if (port.Status == PortStatus.Reserved)
             {
@@ -87,7 +88,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             string who = HolderFinder.Describe(snapshot, holder);
             if (holder.Kind == HolderKind.Connection)
             {
-                who = "an outgoing connection of " + who;
+                who = (holder.Sockets.Any(row => row.Protocol == Protocol.Udp) ? "a UDP socket of " : "a connection of ") + who;
             }
             if (holder.Pids.Count > 1)
             {
@@ -95,7 +96,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             }
             if (process != null)
             {
-                return process.Started == null ? who : who + " for " + Duration(now - process.Started.Value);
+                return process.Started == null ? who : who + ", running for " + Duration(now - process.Started.Value);
             }
             if (holder.Kind != HolderKind.Unknown || holder.Pids.Count > 0)
             {
@@ -138,11 +139,11 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
                 return Together(would.Concat(kept).ToList(), new PortPlan[0]);
             }
             List<string> labels = ports.Where(IsFree).Select(port => port.Wish.Label).ToList();
-            string named = labels.Count <= MostNamed ? string.Join(", ", labels) : labels.Count + " ports";
             if (story.Outcomes.Count == 0)
             {
-                string text = labels.Count > 0 ? named + " free already" : "nothing to do";
-                return string.Join("; ", new[] { text }.Concat(kept.Take(MostNamed)));
+                List<string> left = Left(story, ports);
+                string text = labels.Count == 0 ? "nothing to do" : left.Count > 0 ? Are(labels, "free", false) : Are(labels, "already free", true);
+                return string.Join("; ", left.Concat(new[] { text }).Concat(kept.Take(MostNamed)));
             }
             List<string> done = story.Outcomes.Select(Did).Distinct().ToList();
             List<string> parts = done.Take(MostNamed).Concat(kept.Take(MostNamed)).ToList();
@@ -154,9 +155,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             if (labels.Count > 0)
             {
                 bool stopped = story.Outcomes.Any(outcome => outcome.Acted && outcome.Step.Actuator != Actuator.TcpEntry);
-                string watched = stopped && story.Policy.Settle != 0 ? "nothing took it back, and " : "";
+                string watched = stopped && story.Policy.Settle != 0
+                    ? "nothing took " + (labels.Count == 1 ? "it" : "them") + " back, and " : "";
                 bool untried = ports.Any(port => IsFree(port) && port.Bindable == null);
-                parts.Add(named + " free: " + watched + (untried ? "a bind could not be tried" : "a bind worked"));
+                parts.Add(Are(labels, "free", false) + ": " + watched + (untried ? "a test bind could not be tried" : "a test bind succeeded"));
             }
             return string.Join("; ", parts);
         }
@@ -164,6 +166,23 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
         private static bool IsFree(PortPlan port)
         {
             return port.Status == PortStatus.Free || port.Status == PortStatus.Lingering;
+        }
+
+        /// <summary>Who was there at first, and went without our doing.</summary>
+        private static List<string> Left(Story story, IEnumerable<PortPlan> ports)
+        {
+            IEnumerable<Holder> gone = ports.SelectMany(port => port.Holders).Where(holder => holder.Outcome == Fate.Gone);
+            return gone
+                .Select(holder => (holder.Kind == HolderKind.Connection ? "the connection of " : "") + HolderFinder.Describe(story.Snapshot, holder))
+                .Distinct().Take(MostNamed).Select(who => who + " left by itself").ToList();
+        }
+
+        /// <summary>8080/tcp is free, 13 ports are free.</summary>
+        private static string Are(IReadOnlyList<string> labels, string what, bool past)
+        {
+            string named = labels.Count <= MostNamed ? string.Join(", ", labels) : labels.Count + " ports";
+            string verb = labels.Count == 1 ? (past ? "was" : "is") : (past ? "were" : "are");
+            return named + " " + verb + " " + what;
         }
 
         private static string Did(Outcome outcome)
@@ -181,7 +200,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             }
             if (outcome.Dropped > 0)
             {
-                text += ", which dropped " + outcome.Dropped + " connections";
+                text += ", which dropped " + outcome.Dropped + " connection" + (outcome.Dropped == 1 ? "" : "s");
             }
             return text + Besides(step);
         }

@@ -87,7 +87,7 @@ def test_account():
 def test_who_has_it():
     snapshot = held(unit=Unit("nginx.service"))
     assert line(snapshot, wishes=(TCP, UDP)) == (
-        "port 8080/tcp: held by nginx (pid 812, user root, nginx.service) for 3 h 12 min; free: 8080/udp"
+        "port 8080/tcp: held by nginx (pid 812, user root, nginx.service), running for 3 h 12 min; free: 8080/udp"
     )
 
 
@@ -114,7 +114,7 @@ def test_many_ports_are_counted():
 def test_an_outgoing_connection():
     row = Socket("tcp", "ipv4", "10.0.0.1", 8080, "ESTABLISHED", "10.0.0.2", 443, inode=11)
     snapshot = held("curl")._replace(sockets=(row,), bindable={TCP.key: False})
-    assert "held by an outgoing connection of curl (pid 812, user root)" in line(snapshot)
+    assert "held by a connection of curl (pid 812, user root)" in line(snapshot)
 
 
 def test_leftovers_that_do_not_block():
@@ -138,7 +138,7 @@ def test_what_no_table_shows():
 def test_stopped_and_proven():
     text = line(held(), FREEING, after=FREE)
     assert text == (
-        "stopped nginx (pid 812, user root) with TERM; 8080/tcp free: nothing took it back, and a bind worked"
+        "stopped nginx (pid 812, user root) with TERM; 8080/tcp is free: nothing took it back, and a test bind succeeded"
     )
 
 
@@ -149,7 +149,7 @@ def test_killed_is_said():
 
 def test_a_bind_that_could_not_be_tried_is_not_claimed():
     text = line(held(), FREEING, after=Snapshot(bindable={TCP.key: None}))
-    assert "a bind worked" not in text
+    assert "succeeded" not in text
 
 
 def both(*names):
@@ -172,13 +172,13 @@ def test_only_a_bind_on_a_free_port_could_be_tried():
     before = crowd._replace(sockets=(crowd.sockets[0]._replace(port=9090), crowd.sockets[1]))
     after = before._replace(sockets=before.sockets[1:], bindable={other.key: True})
     text = line(before, FREEING, [TCP._replace(keep=("cobol",)), other], after)
-    assert text.endswith("; kept cobol on 8080/tcp; 9090/tcp free: nothing took it back, and a bind worked")
+    assert text.endswith("; kept cobol on 8080/tcp; 9090/tcp is free: nothing took it back, and a test bind succeeded")
 
 
 def test_what_was_not_watched_is_not_claimed():
     text = line(held(), FREEING._replace(settle=0.0), after=FREE)
     assert "took it back" not in text
-    assert text.endswith("a bind worked")
+    assert text.endswith("a test bind succeeded")
 
 
 def test_what_would_be_done():
@@ -187,7 +187,7 @@ def test_what_would_be_done():
 
 
 def test_nothing_to_do():
-    assert line(FREE, FREEING) == "8080/tcp free already"
+    assert line(FREE, FREEING) == "8080/tcp was already free"
 
 
 def test_kept():
@@ -251,7 +251,7 @@ def service(persist=False, **facts):
 def test_a_service_is_stopped_through_its_manager_and_its_return_is_said():
     text = line(service(), FREEING, after=FREE)
     assert text.startswith(
-        "stopped web (pid 812, user root, web.service) through systemd (back at boot); 8080/tcp free: "
+        "stopped web (pid 812, user root, web.service) through systemd (back at boot); 8080/tcp is free: "
     )
 
 
@@ -281,12 +281,12 @@ CONTAINER = Container(
 def test_a_container_is_named_with_its_project_and_its_relay():
     snapshot = held("docker-proxy")._replace(containers=(CONTAINER,))
     assert line(snapshot) == (
-        "port 8080/tcp: held by the docker container shop-web-1 (project shop, service web, docker-proxy, pid 812) "
-        "for 3 h 12 min"
+        "port 8080/tcp: held by the docker container shop-web-1 (project shop, service web, docker-proxy, pid 812), "
+        "running for 3 h 12 min"
     )
     text = line(snapshot, FREEING, after=FREE)
     assert text.startswith("stopped the docker container shop-web-1 (")
-    assert ") through docker; 8080/tcp free" in text
+    assert ") through docker; 8080/tcp is free" in text
 
 
 def test_a_container_whose_return_nobody_can_know():
