@@ -89,6 +89,7 @@ class UnitFacts(t.NamedTuple):
     :param main_pid: MainPID, 0 when it has none.
     :param control_pid: ControlPID: the process of ExecStart= (Type=forking), ExecReload=, ExecStop= and the like that runs now.
     :param names: all the names by which it is known (Names): those of its aliases too. Empty means its own name alone.
+    :param program: name of the program or script that its first ExecStart= starts; empty when it has none.
     :param invocation: InvocationID: another one after each start.
     :param restart: Restart=.
     :param stop_timeout: TimeoutStopUSec in seconds, None for infinity.
@@ -135,6 +136,7 @@ class UnitFacts(t.NamedTuple):
     kill_mode: str = "control-group"
     kills: bool = True
     remains: bool = False
+    program: str = ""
 
     @property
     def known_as(self) -> t.Tuple[str, ...]:

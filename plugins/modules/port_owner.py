@@ -128,7 +128,7 @@ options:
         container, the container, the supervisor (which would start again what systemd stops), the service, and a signal.
       - V(service) and V(container) refuse a holder that is not managed in this way.
       - V(signal) sends a signal even when something manages the holder. It is refused where the manager would start it again at once,
-        and for the relay of a container.
+        and for the relay of a container. It overrules a refusal that rests on nothing but what the process calls itself.
       - V(none) stops nothing. It waits up to O(timeout) for the holder to leave, and fails then.
     type: str
     default: auto
@@ -203,7 +203,10 @@ options:
   unprotect:
     description:
       - Names that are taken off the default list of protected processes (systemd and its core daemons, dbus, sshd, dropbear, dockerd,
-        containerd, podman, crio, kubelet, NetworkManager).
+        containerd, podman, crio, kubelet, and what the network, the login or the cluster of the host rests on, such as networking,
+        dhclient, NetworkManager, cloud-init, tailscaled, openvpn, k3s and keepalived).
+      - Where nothing but a process's own word says that it has such a name, that name takes off this refusal too, and so does
+        O(method=signal).
       - PID 1, the module, its ancestors and the carrier of the connection stay protected.
     type: list
     elements: str

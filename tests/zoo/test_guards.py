@@ -199,3 +199,56 @@ def test_freeing_an_agents_client_port_is_refused_for_the_connection(zoo) -> Non
     real = zoo.free([agent.port], close_blocking=True)
     assert refused(real, agent.port) == "own_connection"
     assert agent.living() == list(agent.identities) and home.living()
+
+
+OF_NOBODY = [
+    "sshd", "sshd-session", "dropbear", "tailscaled", "teleport", "amazon-ssm-agen", "waagent", "receptor", "salt-minion",
+    "rootlesskit", "docker-proxy", "conmon", "aardvark-dns", "dockerd", "containerd", "kubelet", "k3s-server", "openvpn",
+    "dhclient", "systemd", "systemd-resolve", "dbus-daemon", "NetworkManager", "xinetd", "charon", "postgres",
+]  # fmt: skip
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", OF_NOBODY)
+def test_no_name_of_an_accounts_choice_keeps_a_port_for_ever(zoo, name: str) -> None:
+    """With an argument and a connection of any kind, too. What is refused for the name says what overrules it."""
+    words = ("--conf-file=/var/lib/libvirt/dnsmasq/NetworkManager/x.conf",)
+    for overruled in ({"method": "signal"}, {"unprotect": [name]}):
+        holder = zoo.start("tcp4", comm=name, accept=True, argv=words, user=world.NOBODY)
+        zoo.start("clients", holder.port, number=1)
+        predicted, real = zoo.free([holder.port], check=True), zoo.free([holder.port])
+        assert predicted.comparable() == real.comparable()
+        if real.failed:
+            assert refused(real, holder.port) != "own_connection"
+            assert "method: signal" in real["msg"] and "unprotect: [%s]" % name in real["msg"], real["msg"]
+            assert holder.living()
+            predicted, real = zoo.free([holder.port], check=True, **overruled), zoo.free([holder.port], **overruled)
+            assert predicted.comparable() == real.comparable()
+        assert not real.failed, real["msg"]
+        assert world.wait_gone(holder.owners) == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["supervisord", "runsv", "s6-supervise", "monit", "circusd", "PM2 v5.3.0: G"])
+def test_no_name_of_a_parent_keeps_a_port_for_ever(zoo, name: str) -> None:
+    holder = zoo.start("respawner", comm=name, user=world.NOBODY)
+    real = zoo.free([holder.port], method="signal")
+    assert not [one for one in real["ports"] if one["blocked_by"]], real["msg"]
+    assert [action["action"] for action in real["actions"]] == ["signal"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("sshd", "protected_process"), ("xinetd", "managed_elsewhere"), ("dockerd", "engine"), ("dhclient", "protected_process"),
+     ("k3s-server", "protected_process"), ("tailscaled", "own_connection")],
+)  # fmt: skip
+def test_roots_own_is_refused_whatever_the_method(zoo, name: str, code: str) -> None:
+    other = zoo.port()
+    holder = zoo.start("tcp4", comm=name, accept=True, also=other)
+    zoo.start("clients", holder.port, number=1)
+    for options in ({}, {"method": "signal"}):
+        real = zoo.free([holder.port], **options)
+        assert refused(real, holder.port) in (code, "own_connection")
+        assert "nothing but its own word" not in real["msg"]
+    assert holder.living()

@@ -192,7 +192,8 @@ def _service(case: Case) -> t.Optional[Refusal]:
     for facts in chosen:
         protected = units.protecting(snapshot, facts, policy)
         if protected is not None:
-            return reasons.protected_process(_and_unit(case.who, facts), *protected)
+            instead = "" if protected[1] else tables.INSTEAD.get(protected[0], "")
+            return reasons.protected_process(_and_unit(case.who, facts), *protected, instead)
         if not facts.manual_stop:
             return reasons.not_stoppable(facts.unit.name, "its unit says RefuseManualStop=yes")
     along = units.dependants(snapshot, chosen)

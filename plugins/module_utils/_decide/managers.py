@@ -149,14 +149,20 @@ def unit_names(snapshot: Snapshot, unit: Unit) -> t.Set[str]:
 
 
 def is_launcher(snapshot: Snapshot, unit: Unit) -> bool:
-    """Whether a unit starts things for others, by one of its names or by the program that is its main process."""
+    """Whether a unit starts things for others: by one of its names, by what it was told to start, or by its main process.
+
+    What that process calls itself does not count, else each service could keep its unit from being stopped.
+    """
     facts = snapshot.units.get(unit)
     known = (unit.name,) if facts is None else facts.known_as
     if any(matching.glob_any(name, tables.LAUNCHERS) for name in known):
         return True
-    main = snapshot.processes.get(facts.main_pid) if facts else None
+    if facts is None:
+        return False
     programs = tables.LAUNCHER_PROGRAMS + tuple(name for name, _command in tables.SUPERVISORS)
-    return matching.program(main, programs) is not None
+    if facts.program and matching.glob_any(facts.program, programs):
+        return True
+    return matching.proven(snapshot.processes.get(facts.main_pid), programs) is not None
 
 
 def _managing_unit(snapshot: Snapshot, process: Process, pids: t.Sequence[int]) -> t.Optional[Unit]:

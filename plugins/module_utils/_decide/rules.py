@@ -103,7 +103,8 @@ def _protected(case: Case) -> t.Optional[Refusal]:
             continue
         by_name = matching.proven(process, defaults) or matching.program(process, defaults)
         if by_name and not _login_session(case.snapshot, process):
-            refusal = case.believed(reasons.protected_process(case.who, by_name, False), process, by_name)
+            instead = tables.INSTEAD.get(by_name, "")
+            refusal = case.believed(reasons.protected_process(case.who, by_name, False, instead), process, by_name)
             if refusal is not None and not refusal.claim:
                 return refusal
             # Another one of them may be proven.

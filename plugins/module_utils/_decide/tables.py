@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.vital import VITAL
+from ansible_collections.harbormaster.ports.plugins.module_utils._known import AGENTS
+
 # Machines depend on these: stopping one locks people out or takes every container along.
 PROTECTED = (
     "systemd",
@@ -14,7 +17,6 @@ PROTECTED = (
     "systemd-journal*",
     "systemd-logind",
     "systemd-udevd",
-    "systemd-network*",
     "systemd-timesyn*",
     "systemd-machine*",
     "systemd-userdb*",
@@ -33,7 +35,7 @@ PROTECTED = (
     "podman",
     "crio",
     "kubelet",
-    "NetworkManager",
+    *(program for vital in VITAL for program in vital.programs),
 )
 
 # A session of these daemons is a child with the daemon's own name: it is not the daemon.
@@ -47,7 +49,6 @@ PROTECTED_UNITS = (
     "systemd-journal*",
     "systemd-logind.service",
     "systemd-udev*",
-    "systemd-networkd*",
     "systemd-timesyncd.service",
     "systemd-machined.service",
     "systemd-userdbd*",
@@ -71,8 +72,14 @@ PROTECTED_UNITS = (
     "podman.socket",
     "crio.service",
     "kubelet.service",
-    "NetworkManager.service",
+    *(unit for vital in VITAL for unit in vital.units),
 )
+
+# Entry of one of the two lists -> what to do in place of stopping it, as a clause.
+INSTEAD = {entry: vital.instead for vital in VITAL for entry in vital.programs + vital.units}
+
+# Unit of the list -> programs that take it off along with them: who says unprotect: [k3s] means k3s-agent.service too.
+PROGRAMS_OF = {unit: vital.programs for vital in VITAL for unit in vital.units}
 
 # Killed in the middle of a write they may need a recovery that nobody planned for: no KILL unless force says so.
 DATABASES = (
@@ -109,11 +116,13 @@ DATABASES = (
 # Programs that do something else on TERM: it makes postgres wait for its clients and uwsgi reload.
 POLITE_SIGNALS = (("postgres", "INT"), ("postmaster", "INT"), ("uwsgi", "INT"), ("uwsgi-core", "INT"))
 
-# Units that start things for others: what runs below them is not theirs to stop.
+# Units that start things for others: what runs below them is not theirs to stop. Agents are in `_known`.
 LAUNCHERS = (
     "cron.service",
     "crond.service",
     "cronie.service",
+    "fcron.service",
+    "incron*.service",
     "anacron.service",
     "atd.service",
     "ssh.service",
@@ -125,6 +134,11 @@ LAUNCHERS = (
     "getty@*.service",
     "serial-getty@*.service",
     "console-getty.service",
+    "display-manager.service",
+    "gdm*.service",
+    "lightdm.service",
+    "sddm.service",
+    "xrdp-sesman.service",
     "user@*.service",
     "init.scope",
     "supervisor.service",
@@ -133,21 +147,18 @@ LAUNCHERS = (
     "s6*.service",
     "pm2-*.service",
     "monit.service",
-    "jenkins*.service",
-    "gitlab-runner.service",
-    "actions.runner.*.service",
-    "buildkite-agent*.service",
-    "teamcity-agent*.service",
-    "tailscaled.service",
-    "teleport.service",
-    "amazon-ssm-agent.service",
-    "snap.amazon-ssm-agent.*.service",
-    "walinuxagent.service",
-    "waagent.service",
-    "receptor*.service",
-    "ansible-pull*.service",
     "docker.service",
     "containerd.service",
+    # scripts of a host's boot: what they started outlives them
+    "rc-local.service",
+    "rc.local.service",
+    "networking.service",
+    "ifup@*.service",
+    "lxc-net.service",
+    "cloud-init*.service",
+    "cloud-config.service",
+    "cloud-final.service",
+    *(unit for agent in AGENTS for unit in agent.units),
 )
 
 # The same by what runs in the unit, whatever its name is: agents, schedulers and daemons that start sessions.
@@ -156,22 +167,15 @@ LAUNCHER_PROGRAMS = (
     "crond",
     "anacron",
     "atd",
+    "incrond",
     "sshd",
     "dropbear",
     "login",
     "agetty",
     "systemd",
-    "tailscaled",
-    "teleport",
-    "amazon-ssm-agent",
-    "waagent",
-    "receptor",
-    "gitlab-runner",
-    "Runner.Listener",
-    "buildkite-agent",
-    "ansible-pull",
     "dockerd",
     "containerd",
+    *(program for agent in AGENTS for program in agent.programs),
 )
 
 # On the host they stand for a container's published port.

@@ -98,11 +98,13 @@ def protecting(snapshot: Snapshot, facts: UnitFacts, policy: Policy) -> t.Option
                 return pattern, True
     for name in kin:
         entry = next((entry for entry in tables.PROTECTED_UNITS if matching.glob_any(name, (entry,))), None)
-        # Whoever takes it off the list may call it by any of its names.
-        own = (
-            {one for alias in facts.known_as for one in matching.unit_names(alias)} if name in facts.known_as else set()
-        )
-        if entry is not None and not (own | matching.unit_names(name) | {entry}).intersection(policy.unprotect):
+        if entry is None:
+            continue
+        off = {entry, *matching.unit_names(name), *tables.PROGRAMS_OF.get(entry, ())}
+        if name in facts.known_as:
+            # Whoever takes it off the list may call it by any of its names.
+            off.update(one for alias in facts.known_as for one in matching.unit_names(alias))
+        if not off.intersection(policy.unprotect):
             return entry, False
     return None
 

@@ -198,11 +198,11 @@ def names(
     if not INTERPRETERS.match(name):
         return (name,)
     title = arguments[0].partition(":")[0] if arguments else ""
-    said = (name, comm, title.rpartition("/")[2], _script(arguments).rpartition("/")[2])
+    said = (name, comm, title.rpartition("/")[2], script(arguments).rpartition("/")[2])
     return tuple(dict.fromkeys(word for word in said if word))
 
 
-def _script(arguments: t.Sequence[str]) -> str:
+def script(arguments: t.Sequence[str]) -> str:
     """The script that an interpreter runs; empty where it is given code or a module by an option."""
     for word in arguments[1:]:
         if word in ("-c", "-e", "-m"):

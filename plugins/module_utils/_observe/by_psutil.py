@@ -56,7 +56,7 @@ def observe(wanted: t.Mapping[str, port_sets.Ranges], other_ports: bool) -> Snap
         carriers={
             pid: "is a remote access service, and may be what runs this task"
             for pid in sorted(holders.intersection(known))
-            if carriers.is_one_of(known[pid], carriers.SSH | carriers.AGENTS)
+            if carriers.is_ssh(known[pid], known) or carriers.is_agent(known[pid], {})
         },
         backend="psutil",
         may_close=False,

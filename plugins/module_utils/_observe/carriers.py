@@ -12,15 +12,28 @@ and sudo detach the module from its connection. So a holder counts as a carrier 
   stopped only when it surely is somebody else's;
 * it is an agent that takes tasks from elsewhere: these look the same for everybody;
 * it is the local other end of our own session: a multiplexer or tunnel in front of sshd.
+
+Nobody can undo a refusal for a carrier, so it never rests on a name that a process gave itself. An agent is one whose
+names are proven, or the main process of an agent's unit by PID 1's word. An sshd is proven too, or the child of a
+proven one with its name: the process of a session runs as the session's user.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SourceRefused
-from ansible_collections.harbormaster.ports.plugins.module_utils._model import ESTABLISHED, TCP, Process, Socket
+from ansible_collections.harbormaster.ports.plugins.module_utils._known import AGENTS, SSH
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    ESTABLISHED,
+    TCP,
+    Process,
+    Socket,
+    Unit,
+    UnitFacts,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     descriptors,
     netlink,
@@ -29,25 +42,11 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
     procnet,
 )
 
-SSH = frozenset(("sshd", "sshd-session", "sshd-auth", "dropbear", "tinysshd"))
-AGENTS = frozenset(
-    (
-        "amazon-ssm-agent",
-        "cloudflared",
-        "in.rlogind",
-        "in.telnetd",
-        "receptor",
-        "salt-minion",
-        "ssm-agent-worker",
-        "ssm-session-worker",
-        "tailscaled",
-        "telnetd",
-        "teleport",
-        "tsh",
-        "waagent",
-    )
+_SSH = frozenset(SSH)
+# In full, and as the kernel cuts a name that a script has given its process (TASK_COMM_LEN of linux/sched.h).
+_AGENTS = frozenset(
+    name for agent in AGENTS if agent.carries for program in agent.programs for name in (program, program[:15])
 )
-_COMM_SIZE = 15  # TASK_COMM_LEN of linux/sched.h, without its NUL
 _TCP_ESTABLISHED = 1 << 1  # a bit of the states' numbers in net/tcp_states.h
 
 # client address and port, server address and port; as sshd(8) writes them into SSH_CONNECTION
@@ -58,16 +57,18 @@ def carriers(
     known: t.Mapping[int, Process],
     owners: t.Mapping[int, t.Sequence[int]],
     self_pids: t.AbstractSet[int],
+    units: t.Optional[t.Mapping[Unit, UnitFacts]] = None,
 ) -> t.Dict[int, str]:
     """The holders that may carry our connection, and why, as the end of a sentence that begins with the process.
 
     :param known: the processes that were found, by pid.
     :param owners: inode -> pids; these are the holders.
     :param self_pids: this process and its ancestors.
+    :param units: what the service managers said.
     """
     holders = {pid for pids in owners.values() for pid in pids}
-    ssh = {pid for pid in holders if pid in known and is_one_of(known[pid], SSH)}
-    agents = {pid for pid in holders if pid in known and is_one_of(known[pid], AGENTS)}
+    ssh = {pid for pid in holders if pid in known and is_ssh(known[pid], known)}
+    agents = {pid for pid in holders if pid in known and is_agent(known[pid], units or {})}
     sessions = _sessions(self_pids)
     if not ssh and not agents:
         # Nearly always so. What follows would read every connection of the host; only our own session counts here.
@@ -90,16 +91,26 @@ def carriers(
     return found
 
 
-def is_one_of(process: Process, names: t.AbstractSet[str]) -> bool:
-    """Whether a program of one of these names runs in the process, also as a script of an interpreter."""
-    words = [process.name]
-    if process.exe:
-        words.append(_program(process.exe))
-    if process.command:
-        words += [_program(word) for word in process.command.split(None, 3)[:3] if not word.startswith("-")]
-        # a session's title: "sshd: root@pts/0", "sshd-session: root [priv]"
-        words.append(process.command.split(":", 1)[0])
-    return any(word in names for word in words) or any(process.name == name[:_COMM_SIZE] for name in names)
+def is_ssh(process: Process, known: t.Mapping[int, Process]) -> bool:
+    """Whether a process is an SSH server, or its part that runs as a session's user; on evidence."""
+    if _SSH.intersection(process.proven):
+        return True
+    parent = known.get(process.parent_pid)
+    return process.name in _SSH and parent is not None and bool(_SSH.intersection(parent.proven))
+
+
+def is_agent(process: Process, units: t.Mapping[Unit, UnitFacts]) -> bool:
+    """Whether a process is an agent that may bring tasks; on evidence, its own or PID 1's."""
+    if _AGENTS.intersection(process.proven):
+        return True
+    # Many run as an account of their own, so what they are called proves nothing; what PID 1 started them as does.
+    unit = process.unit
+    facts = units.get(unit) if unit is not None and unit.user is None else None
+    if facts is None or facts.main_pid != process.pid:
+        return False
+    return facts.program in _AGENTS or any(
+        fnmatch.fnmatchcase(facts.unit.name, glob) for agent in AGENTS if agent.carries for glob in agent.units
+    )
 
 
 def parse_session(value: str) -> t.Optional[Session]:
@@ -122,7 +133,8 @@ def _ssh_carriers(
     own = {inode for inode, row in rows.items() if _ends(row) in sessions}
     above = processes.describe(self_pids)
     for pid in self_pids & set(above):
-        if is_one_of(above[pid], SSH):
+        # Ours by ancestry: whatever calls itself so there can only be our own session's.
+        if is_ssh(above[pid], above) or above[pid].name in _SSH:
             own |= descriptors.inodes_of(pid) & set(rows)
     # one session may be two processes, a privileged one and its child, and either may hold the port
     near = {pid: connected[pid] | _of_relatives(pid, known, rows) for pid in ssh}
@@ -136,9 +148,9 @@ def _ssh_carriers(
 
 
 def _of_relatives(pid: int, known: t.Mapping[int, Process], rows: t.Mapping[int, Socket]) -> t.Set[int]:
-    """Connections of the parent, when it is an SSH process itself. Of a child: it has its parent's descriptors."""
+    """Connections of the parent, when it is an SSH server itself. Of a child: it has its parent's descriptors."""
     parent = known.get(known[pid].parent_pid)
-    if parent is None or not is_one_of(parent, SSH):
+    if parent is None or not _SSH.intersection(parent.proven):
         return set()
     return descriptors.inodes_of(parent.pid) & set(rows)
 
@@ -164,9 +176,3 @@ def _established(sessions: t.Optional[t.AbstractSet[Session]] = None) -> t.List[
         return netlink.dump(ranges, (TCP,), _TCP_ESTABLISHED)
     except SourceRefused:
         return [row for row in procnet.read(ranges, (TCP,)) if row.state == ESTABLISHED]
-
-
-def _program(path: str) -> str:
-    if path.endswith(" (deleted)"):
-        path = path[: -len(" (deleted)")]
-    return path.rsplit("/", 1)[-1]

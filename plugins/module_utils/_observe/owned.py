@@ -60,7 +60,7 @@ def with_owners(
     snapshot = managers.with_managers(snapshot, wanted, other_ports, clock, may_ask)
     if other_ports:
         snapshot = _with_other_ports(snapshot, table, wanted)
-    return snapshot._replace(carriers=_carriers(snapshot.processes, snapshot.owners, snapshot.self_pids))
+    return snapshot._replace(carriers=_carriers(snapshot))
 
 
 def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted) -> Snapshot:
@@ -151,14 +151,12 @@ def _other_sockets(table: Table, wanted: Wanted, owners: Owners, pids: t.Iterabl
     return found
 
 
-def _carriers(
-    known: t.Mapping[int, Process], owners: t.Mapping[int, t.Tuple[int, ...]], own: t.FrozenSet[int]
-) -> t.Dict[int, str]:
-    if not owners:
+def _carriers(snapshot: Snapshot) -> t.Dict[int, str]:
+    if not snapshot.owners:
         return {}
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers
 
-    return carriers.carriers(known, owners, own)
+    return carriers.carriers(snapshot.processes, snapshot.owners, snapshot.self_pids, snapshot.units)
 
 
 def _kernel_owners(rows: t.List[Socket]) -> t.Dict[t.Tuple[str, int], str]:

@@ -20,6 +20,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
     ObserveError,
     SourceRefused,
 )
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable_text
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
@@ -293,8 +294,18 @@ def _process(psutil: t.Any, pid: int, ancestors: t.Tuple[int, ...]) -> t.Tuple[P
         start_ticks=_start_ticks(psutil, started),
         state=_LETTERS.get(value("status") or "", "S"),
         ancestors=ancestors,
+        real_uid=None if uids is None else uids.real,
+        proven=_proven(uids, value("name") or "", exe, command),
     )
     return process, not missing
+
+
+def _proven(uids: t.Any, name: str, exe: t.Optional[str], command: t.Optional[t.Sequence[str]]) -> t.Tuple[str, ...]:
+    if uids is None or not exe:
+        return ()
+    words = [printable_text(word) for word in command or ()]
+    # Where there is no /proc, the file at its path is all that can be looked at.
+    return evidence.names(tuple(uids), printable_text(name), printable_text(exe), words, lambda: os.stat(exe))
 
 
 def _start_ticks(psutil: t.Any, started: t.Optional[float]) -> int:

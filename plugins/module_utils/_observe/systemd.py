@@ -17,7 +17,7 @@ import socket
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
-from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command, evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     TCP,
@@ -42,7 +42,7 @@ _MOST_GROUPS = 4096
 _PROPERTIES = (
     "Id,Names,LoadState,ActiveState,SubState,MainPID,InvocationID,Restart,TimeoutStopUSec,UnitFileState,WantedBy,"
     "RequiredBy,UpheldBy,TriggeredBy,Triggers,BoundBy,ConsistsOf,PropagatesStopTo,Listen,Accept,NFileDescriptorStore,"
-    "RefuseManualStop,ControlGroup,SourcePath,ControlPID,KillMode,SendSIGKILL,RemainAfterExit,BindToDevice"
+    "RefuseManualStop,ControlGroup,SourcePath,ControlPID,KillMode,SendSIGKILL,RemainAfterExit,BindToDevice,ExecStart"
 )
 # "[::]:8080 (Stream)", "127.0.0.1:53 (Datagram)", "[fe80::1]:53%eth0 (Datagram)"; older versions have the zone inside.
 _LISTEN = re.compile(
@@ -234,7 +234,18 @@ def facts_of(properties: Properties, user: t.Optional[int]) -> UnitFacts:
         kill_mode=text("KillMode") or "control-group",
         kills=text("SendSIGKILL") != "no",
         remains=text("RemainAfterExit") == "yes" and "/init.d/" not in text("SourcePath"),
+        program=_program(text("ExecStart")),
     )
+
+
+def _program(value: str) -> str:
+    """The name of what an ExecStart= starts; of an interpreter, the name of the script."""
+    # "{ path=/usr/bin/python3 ; argv[]=/usr/bin/python3 /usr/bin/salt-minion ; ignore_errors=no ; ..."
+    words = value.partition("argv[]=")[2].partition(" ; ignore_errors=")[0].split()
+    if not words:
+        return ""
+    name = words[0].rpartition("/")[2]
+    return evidence.script(words).rpartition("/")[2] if evidence.INTERPRETERS.match(name) else name
 
 
 def show(user: t.Optional[int], names: t.Sequence[str], clock: t.Optional[Clock] = None) -> t.List[Properties]:

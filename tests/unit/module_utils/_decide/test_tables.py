@@ -17,12 +17,14 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide import 
     tables,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.vital import VITAL
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Policy,
     Process,
     Snapshot,
     Socket,
     Unit,
+    UnitFacts,
     Wish,
 )
 
@@ -151,3 +153,101 @@ def test_every_kind_of_holder_has_its_rules():
     assert set(rules._RULES) == {
         "process", "service", "container", "systemd_socket", "resolver", "connection", "leftover", "kernel", "unknown",
     }  # fmt: skip
+
+
+def names_of_vital():
+    return [(vital, program) for vital in VITAL for program in vital.programs]
+
+
+@pytest.mark.parametrize(("vital", "program"), names_of_vital(), ids=[program for _vital, program in names_of_vital()])
+def test_what_the_network_rests_on_says_what_to_do_instead(vital, program):
+    name = program.replace("*", "d")
+    process = Process(100, name[:COMM_SIZE], exe="/usr/sbin/" + name, proven=(name,))
+    for method in ("auto", "signal"):
+        found = plan_for(process, method=method).ports[0].refusal
+        assert (found.code, found.claim) == ("protected_process", False)
+        assert found.remedy.startswith(vital.instead)
+    assert plan_for(process, unprotect=(program,)).ports[0].refusal is None
+
+
+def units_of_vital():
+    return [(vital, unit) for vital in VITAL for unit in vital.units]
+
+
+@pytest.mark.parametrize(("vital", "glob"), units_of_vital(), ids=[unit for _vital, unit in units_of_vital()])
+def test_units_that_the_network_rests_on_are_protected_whatever_runs_in_them(vital, glob):
+    unit = Unit(glob.replace("*", "x").replace(".service", "") + ".service")
+    process = Process(100, "x", uid=65534, real_uid=65534, unit=unit)
+    snapshot = alone(process)._replace(units={unit: UnitFacts(unit, main_pid=100)})
+
+    def refusal(**policy):
+        return decide(snapshot, [Wish(8080, "tcp")], Policy(state="free", **policy)).ports[0].refusal
+
+    assert refusal().code == "protected_process"
+    assert vital.instead in refusal().remedy
+    for name in (unit.name, unit.name[: -len(".service")], *vital.programs):
+        assert refusal(unprotect=(name,)) is None
+
+
+VITAL_NAMES = [
+    "dhclient", "dhcpcd", "udhcpc", "systemd-networkd", "NetworkManager", "wickedd", "connmand", "cloud-init", "tailscaled",
+    "openvpn", "charon", "zerotier-one", "netbird", "nebula", "k3s", "rke2", "k0s", "keepalived", "corosync", "pacemakerd",
+]  # fmt: skip
+VITAL_UNITS = [
+    "networking.service", "ifup@eth0.service", "systemd-networkd.service", "systemd-networkd.socket", "NetworkManager.service",
+    "wicked.service", "wickedd.service", "connman.service", "cloud-init-local.service", "cloud-init.service",
+    "cloud-config.service", "cloud-final.service", "tailscaled.service", "openvpn@x.service", "openvpn-client@x.service",
+    "openvpn-server@x.service", "wg-quick@wg0.service", "strongswan.service", "strongswan-starter.service", "ipsec.service",
+    "zerotier-one.service", "netbird.service", "nebula.service", "k3s.service", "k3s-agent.service", "rke2-server.service",
+    "rke2-agent.service", "k0scontroller.service", "snap.microk8s.daemon-kubelite.service", "keepalived.service",
+    "lxc-net.service", "corosync.service", "pacemaker.service", "kubelet.service", "ssh.service", "docker.service",
+]  # fmt: skip
+
+
+def test_what_must_never_leave_the_lists():
+    """Written down once more: an entry that is deleted must not delete its own test."""
+    assert [name for name in VITAL_NAMES if not matching.glob_any(name, tables.PROTECTED)] == []
+    assert [name for name in VITAL_UNITS if not matching.glob_any(name, tables.PROTECTED_UNITS)] == []
+    for name in ("nginx.service", "haproxy.service", "rc-local.service", "mariadb.service", "systemd-resolved.service"):
+        assert not matching.glob_any(name, tables.PROTECTED_UNITS)
+
+
+AGENT_UNITS = [
+    "salt-minion.service", "puppet.service", "chef-client.service", "cinc-client.service", "vsts.agent.acme.pool.one.service",
+    "bamboo-agent.service", "teamcity-agent.service", "tentacle-x.service", "google-osconfig-agent.service",
+    "google-guest-agent.service", "google-cloud-ops-agent-fluent-bit.service", "amazon-ssm-agent.service",
+    "walinuxagent.service", "waagent.service", "receptor.service", "rundeckd.service", "jenkins.service",
+    "gitlab-runner.service", "actions.runner.acme-x.one.service", "buildkite-agent.service", "drone-runner-exec.service",
+    "woodpecker-agent.service", "concourse-worker.service", "nomad.service", "cloudflared.service", "tailscaled.service",
+    "teleport.service", "mcollective.service", "rudder-agent.service", "cfengine3.service", "landscape-client.service",
+    "ansible-pull.service", "nagios-nrpe-server.service", "zabbix-agent.service", "rc-local.service", "networking.service",
+    "cloud-final.service", "cron.service", "ssh.service",
+]  # fmt: skip
+AGENT_PROGRAMS = [
+    "salt-minion", "puppet", "chef-client", "Agent.Listener", "Tentacle", "google_osconfig_agent", "google_guest_agent",
+    "amazon-ssm-agent", "waagent", "receptor", "gitlab-runner", "Runner.Listener", "buildkite-agent", "nomad", "cloudflared",
+    "tailscaled", "teleport", "mcollectived", "cf-execd", "landscape-client", "ansible-pull", "nrpe", "zabbix_agentd",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AGENT_UNITS)
+def test_a_stray_below_an_agents_unit_is_a_process(name):
+    unit = Unit(name)
+    agent, stray = Process(50, "java", unit=unit), Process(100, "node", 50, ancestors=(50, 1), unit=unit)
+    snapshot = Snapshot(processes={50: agent, 100: stray}, units={unit: UnitFacts(unit, main_pid=50)})
+    assert managers.of(snapshot, (100,)).kind == "process"
+
+
+@pytest.mark.parametrize("program", AGENT_PROGRAMS)
+def test_an_agent_is_known_in_a_unit_of_any_name(program):
+    unit = Unit("mine.service")
+    stray = Process(100, "node", 50, ancestors=(50, 1), unit=unit)
+
+    def kind(agent, facts):
+        return managers.of(Snapshot(processes={50: agent, 100: stray}, units={unit: facts}), (100,)).kind
+
+    facts = UnitFacts(unit, main_pid=50)
+    claim = Process(50, program[:COMM_SIZE], unit=unit)
+    assert kind(claim, facts) == "service"
+    assert kind(claim._replace(proven=("python3", program)), facts) == "process"
+    assert kind(claim, facts._replace(program=program)) == "process"

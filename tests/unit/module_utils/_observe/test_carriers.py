@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.harbormaster.ports.plugins.module_utils._model import Process
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Process, Unit, UnitFacts
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers, processes
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="by design: reads Linux's /proc")
@@ -34,35 +34,80 @@ def test_parse_session(value, session):
     assert carriers.parse_session(value) == session
 
 
+def sshd(pid, parent=1, proven=True, name="sshd"):
+    return Process(pid, name, parent, proven=(name,) if proven else ())
+
+
 @pytest.mark.parametrize(
-    ("process", "names", "is_one"),
+    ("process", "parent", "is_one"),
     [
-        (Process(1, "sshd"), carriers.SSH, True),
-        (Process(1, "sshd-session"), carriers.SSH, True),
-        (Process(1, "python3", exe="/usr/sbin/sshd (deleted)"), carriers.SSH, True),
-        (Process(1, "x", command="sshd: root@pts/0"), carriers.SSH, True),
-        (Process(1, "ssh"), carriers.SSH, False),
-        (Process(1, "sshd-keygen"), carriers.SSH, False),
-        (Process(1, "amazon-ssm-agen"), carriers.AGENTS, True),  # as the kernel cuts it
-        (Process(1, "ssm-session-wor"), carriers.AGENTS, True),
-        (Process(1, "python3", command="/usr/bin/python3 -u /usr/sbin/waagent -daemon"), carriers.AGENTS, True),
-        (Process(1, "tailscaled"), carriers.AGENTS, True),
-        (Process(1, "tailscale"), carriers.AGENTS, False),
-        (
-            Process(1, "nginx", exe="/usr/sbin/nginx", command="nginx: worker process"),
-            carriers.SSH | carriers.AGENTS,
-            False,
-        ),
+        (sshd(10), None, True),
+        (sshd(10, name="sshd-session"), None, True),
+        (sshd(10, name="dropbear"), None, True),
+        # the process of a session runs as the session's user, and its parent is the part that runs as root
+        (sshd(10, 9, proven=False), sshd(9), True),
+        (sshd(10, 9, proven=False, name="sshd-session"), sshd(9, name="sshd-session"), True),
+        # a shell of that session, or a program of its user that is called so
+        (sshd(10, 9, proven=False, name="bash"), sshd(9), False),
+        (sshd(10, 9, proven=False), sshd(9, proven=False), False),
+        (sshd(10, 1, proven=False), None, False),
+        (Process(10, "x", 1, command="sshd: root@pts/0"), None, False),
+        (Process(10, "x", 1, exe="/usr/sbin/sshd"), None, False),
+        (Process(10, "ssh", 1, proven=("ssh",)), None, False),
+        (Process(10, "sshd-keygen", 1, proven=("sshd-keygen",)), None, False),
     ],
 )
-def test_is_one_of(process, names, is_one):
-    assert carriers.is_one_of(process, names) is is_one
+def test_is_ssh_on_evidence(process, parent, is_one):
+    known = {one.pid: one for one in (process, parent) if one is not None}
+    assert carriers.is_ssh(process, known) is is_one
+
+
+def facts(name, main_pid, user=None, program=""):
+    unit = Unit(name, user)
+    return {unit: UnitFacts(unit, main_pid=main_pid, program=program)}
+
+
+def in_unit(name, user=None, **more):
+    return Process(10, "java", 1, unit=Unit(name, user), **more)
+
+
+@pytest.mark.parametrize(
+    ("process", "units", "is_one"),
+    [
+        (Process(1, "amazon-ssm-agen", proven=("amazon-ssm-agent",)), {}, True),
+        (Process(1, "python3", proven=("python3.11", "python3", "waagent")), {}, True),
+        (Process(1, "ruby", proven=("ruby", "puppet")), {}, True),
+        (Process(1, "tailscaled", proven=("tailscaled",)), {}, True),
+        (Process(1, "tailscale", proven=("tailscale",)), {}, False),
+        # a server that has connections all day: launcher, and no carrier
+        (Process(1, "nomad", proven=("nomad",)), {}, False),
+        # names are claims
+        (Process(1, "tailscaled"), {}, False),
+        (Process(1, "python3", command="/usr/bin/python3 -u /usr/sbin/waagent -daemon"), {}, False),
+        (Process(1, "x", exe="/tmp/tailscaled"), {}, False),
+        # as an account of its own: PID 1 knows which process it is
+        (in_unit("vsts.agent.acme.pool.one.service"), facts("vsts.agent.acme.pool.one.service", 10), True),
+        (in_unit("bamboo-agent.service"), facts("bamboo-agent.service", 10), True),
+        (in_unit("teamcity-agent.service"), facts("teamcity-agent.service", 10), True),
+        (in_unit("ci.service"), facts("ci.service", 10, program="buildkite-agent"), True),
+        # what the agent has started is not the agent
+        (in_unit("bamboo-agent.service"), facts("bamboo-agent.service", 9), False),
+        (in_unit("ci.service"), facts("ci.service", 9, program="buildkite-agent"), False),
+        # the word of a user's service manager, and a unit of which nobody has told
+        (in_unit("bamboo-agent.service", 65534), facts("bamboo-agent.service", 10, 65534), False),
+        (in_unit("bamboo-agent.service"), {}, False),
+        (in_unit("nginx.service"), facts("nginx.service", 10, program="nginx"), False),
+        (in_unit("jenkins.service"), facts("jenkins.service", 10, program="java"), False),
+    ],
+)
+def test_is_agent_on_evidence(process, units, is_one):
+    assert carriers.is_agent(process, units) is is_one
 
 
 class Session:
     """A process of a given name with one accepted connection and one listening socket, as sshd has them for ssh -R."""
 
-    def __init__(self, name, connected=True, others=()):
+    def __init__(self, name, connected=True, others=(), uid=None):
         with socket.socket() as server:
             server.bind(("127.0.0.1", 0))
             server.listen()
@@ -75,6 +120,10 @@ class Session:
                     os.close(reader)
                     for each in (self, *others):
                         each.client.close()
+                    if uid is not None:
+                        os.setgroups([])
+                        os.setresgid(uid, uid, uid)
+                        os.setresuid(uid, uid, uid)
                     ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)  # PR_SET_NAME
                     accepted, _address = server.accept()
                     if not connected:
@@ -105,8 +154,8 @@ def sessions(monkeypatch):
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
     started = []
 
-    def start(name, connected=True):
-        started.append(Session(name, connected, started))
+    def start(name, connected=True, uid=None):
+        started.append(Session(name, connected, started, uid))
         return started[-1]
 
     yield start
@@ -136,6 +185,19 @@ def test_an_unknown_own_session_makes_every_session_one(sessions, name):
 
 def test_sshd_without_a_connection_is_none(sessions):
     assert find(sessions("sshd", False)) == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="by design: another account is needed")
+@pytest.mark.parametrize("name", ["sshd", "sshd-session", "dropbear", "tailscaled", "amazon-ssm-agent", "salt-minion"])
+def test_a_name_that_another_account_has_chosen_makes_no_carrier(sessions, name):
+    assert find(sessions(name, uid=65534)) == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="by design: another account is needed")
+def test_a_pretender_beside_a_session(sessions):
+    """It is not told from our own session that it has connections: those are not asked about."""
+    real, pretender = sessions("sshd"), sessions("sshd", uid=65534)
+    assert set(find(real, pretender)) == {real.pid}
 
 
 def test_our_own_session_by_the_environment(sessions, monkeypatch):

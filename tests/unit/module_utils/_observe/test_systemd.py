@@ -29,7 +29,7 @@ class Manager:
 
     def run(self, argv, timeout, uid=None, environment=None):
         words = list(argv)
-        assert words[0] == "systemctl" and timeout == systemd.PATIENCE
+        assert words[0] == "systemctl" and 0 < timeout <= systemd.PATIENCE
         assert ("--user" in words) == (uid is not None)
         names = words[words.index("--") + 1 :]
         self.asked.append((uid, names))
@@ -396,3 +396,21 @@ def test_groups_without_end_are_not_walked(tmp_path, monkeypatch, manager):
         (group / str(number)).mkdir(parents=True)
     found, (blind,) = systemd.facts([Unit("rec-base.service")], [])
     assert found == {} and "more than 10 control groups" in blind.text
+
+
+@pytest.mark.parametrize(
+    ("value", "program"),
+    [
+        ("{ path=/usr/bin/buildkite-agent ; argv[]=/usr/bin/buildkite-agent start ; ignore_errors=no ; pid=0 }", "buildkite-agent"),
+        (
+            "{ path=/usr/bin/python3 ; argv[]=/usr/bin/python3 -u /usr/sbin/waagent -daemon ; ignore_errors=no ; pid=812 }",
+            "waagent",
+        ),
+        ("{ path=/usr/bin/ruby ; argv[]=/usr/bin/ruby -e exit ; ignore_errors=no }", ""),
+        ("{ path=/a b/x ; argv[]=x ; ignore_errors=no }", "x"),
+        ("", ""),
+        ("nonsense", ""),
+    ],
+)  # fmt: skip
+def test_what_a_unit_was_told_to_start(value, program):
+    assert systemd.facts_of({"Id": ["a.service"], "ExecStart": [value]}, None).program == program
