@@ -71,18 +71,27 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.O
 
         private static readonly string[] SshServers = new string[] { "sshd.exe", "sshd-session.exe", "sshd-auth.exe" };
 
+        // The twin of AGENTS in _known.py, as far as these are there on Windows; their services are launchers in DecideTables.cs.
         private static readonly string[] Agents = new string[]
         {
-            "amazon-ssm-agent.exe",
-            "ssm-agent-worker.exe",
-            "ssm-session-worker.exe",
-            "cloudflared.exe",
-            "receptor.exe",
-            "salt-minion.exe",
-            "tailscaled.exe",
-            "teleport.exe",
+            "Agent.Listener.exe",
+            "Runner.Listener.exe",
+            "Tentacle.exe",
             "WaAppAgent.exe",
             "WindowsAzureGuestAgent.exe",
+            "amazon-ssm-agent.exe",
+            "buildkite-agent.exe",
+            "cloudflared.exe",
+            "gitlab-runner.exe",
+            "google_osconfig_agent.exe",
+            "pxp-agent.exe",
+            "receptor.exe",
+            "salt-minion.exe",
+            "ssm-agent-worker.exe",
+            "ssm-session-worker.exe",
+            "tailscaled.exe",
+            "teleport.exe",
+            "vmtoolsd.exe",
         };
 
         /// <summary>Whether connections have to be read: not where nobody who could be a carrier is there.</summary>

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from pathlib import Path
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide import (
@@ -18,6 +20,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide import 
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.vital import VITAL
+from ansible_collections.harbormaster.ports.plugins.module_utils._known import AGENTS
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Policy,
     Process,
@@ -28,6 +31,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Wish,
 )
 
+PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 COMM_SIZE = 15
 
 
@@ -251,3 +255,17 @@ def test_an_agent_is_known_in_a_unit_of_any_name(program):
     assert kind(claim, facts) == "service"
     assert kind(claim._replace(proven=("python3", program)), facts) == "process"
     assert kind(claim, facts._replace(program=program)) == "process"
+
+
+# Azure's agent is called waagent on Linux.
+ONLY_ON_WINDOWS = {"WaAppAgent", "WindowsAzureGuestAgent"}
+
+
+def test_agents_of_windows_are_agents_here():
+    """The twin table in C#: each of its entries is in both, or on the list above."""
+    source = PLUGINS / "module_utils" / "_windows" / "ObserveCarriers.cs"
+    table = source.read_text(encoding="utf-8").partition("string[] Agents")[2].partition("};")[0]
+    found = set(re.findall(r'"([^"]+)\.exe"', table))
+    assert found >= {"salt-minion", "Agent.Listener"}
+    known = {program for agent in AGENTS if agent.carries for program in agent.programs}
+    assert found - known == ONLY_ON_WINDOWS
