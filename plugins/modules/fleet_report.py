@@ -57,7 +57,7 @@ options:
   baseline:
     description:
       - The C(report.json) of an earlier run. It may be the one that this run replaces.
-      - Where there is no such file, as before the first run, that is a warning. Where it is no report, the report is written without a
+      - Where there is no such file, as before the first run, that is a warning. If the file isn't a report, the report is written without a
         comparison, and then the task fails.
     type: path
   commands:

@@ -93,6 +93,8 @@ options:
   owner:
     description:
       - With O(state=present), fail unless somebody holds the port and every holder matches one of these names. V(*) means anybody.
+      - Somebody holds it who serves it, by a TCP listener, an unconnected UDP socket or a published port of a container. A connection,
+        and a socket that is only bound, don't count.
       - With O(state=free) it is an error; use O(keep) or O(stop_only) there.
       - Names are globs and are matched whole, never in part, against the process name (15 characters in the kernel), the base name
         of the executable, the systemd unit with and without its suffix and its template, the name of the container, its compose
@@ -137,6 +139,7 @@ options:
     description:
       - The polite signal, by name or number.
       - Where V(TERM) does not mean the end, another one is sent in its place. That is INT for postgres and uwsgi.
+      - It is for processes. What its manager stops (systemd, an engine, a supervisor) is stopped in the manager's own way; a warning says so.
     type: str
     default: TERM
   grace_period:
@@ -564,7 +567,10 @@ actions:
       type: int
       sample: 3
     result:
-      description: V(done), V(predicted) or V(failed).
+      description:
+        - V(done), V(predicted) or V(failed).
+        - A process that becomes another program (by exec) while it is being stopped is V(failed) here, and judged anew as what it is then.
+        - Who left by itself has no entry, see RV(ports[].holders[].outcome).
       type: str
       sample: done
     seconds:

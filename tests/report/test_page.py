@@ -133,7 +133,7 @@ def test_problems_and_notices_are_banners(opened, written):
         ("app2", "8000/tcp", "gone", "\u2212gone, gone"),
         ("app1", "9007/tcp", "refused", "✖node, in the way, and must not be stopped, listening"),
         ("app1", "9009/tcp", "unknown_owner", "⁇unknown, in the way, owner not known, owner not known, listening"),
-        ("app1", "41233/tcp", "ephemeral", "~java, on a port that connections may take, listening"),
+        ("app1", "41233/tcp", "ephemeral", "~java, on an ephemeral port, listening"),
         ("db1", "5432/tcp", "addresses_changed", "⇄postgres, other addresses than before, listening"),
         ("db1", "2049/tcp", "held", "•nfsd, listening"),
     ],
@@ -614,7 +614,7 @@ def test_paper_has_everything_and_no_controls(opened, small):
     assert page.is_visible(".banner")
     heads = page.locator("#paper h2").all_inner_texts()
     assert heads == [
-        "Hosts that were not seen, or not whole (3)",
+        "Hosts that are missing or partly seen (3)",
         "Conflicts with the plan (7)",
         "Changes since the baseline (6)",
         "Listeners (70)",

@@ -31,7 +31,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._managers impor
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Eyes, Outcome, Refusal, Step
 
-# A restart that is half done is nothing to walk away from, however short the grace period.
+# Never give up a restart half way, however short the grace period.
 SHORTEST_RESTART = 5.0
 # For the stop, and for the start with the old settings.
 WAY_BACK = 30.0

@@ -161,7 +161,7 @@ def candidates(pid: int, there: t.Mapping[int, str]) -> t.List[str]:
     """
     own = {there[inode] for inode in descriptors.inodes_of(pid) if inode in there}
     if not own:
-        # Its descriptors are not for our eyes: then what it was told on its command line, and the usual place.
+        # Its descriptors are not readable by us: then what it was told on its command line, and the usual place.
         named = {printable(path) for path in _HOST_OPTION.findall(_command(pid))}
         own = {path for path in there.values() if path in named or (not named and path.endswith(_USUAL))}
     usable = [path for path in own if not _NOT_THE_API.search(path)]

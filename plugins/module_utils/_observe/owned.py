@@ -85,7 +85,7 @@ def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted) -> Snaps
 def with_all_owners(
     snapshot: Snapshot, rows_again: t.Callable[[], t.List[Socket]], commands: bool, clock: Clock
 ) -> Snapshot:
-    """A snapshot of the whole host, with who has its sockets, as cheap as it goes: one pass over all descriptors.
+    """A snapshot of the whole host, with who has its sockets, as cheaply as possible: one pass over all descriptors.
 
     A second pass only helps where neither the kernel nor anything that is closed to us explains a missing owner.
 

@@ -165,7 +165,7 @@ def self_pids() -> t.FrozenSet[int]:
             with open("/proc/%d/stat" % pid, "rb") as stream:
                 pid = parse_stat(stream.read()).parent_pid
         except OSError:
-            # gone, or not for our eyes (hidepid): an ancestor nevertheless, but its own parents stay unknown
+            # gone, or not readable by us (hidepid): an ancestor nevertheless, but its own parents stay unknown
             break
     return frozenset(found)
 

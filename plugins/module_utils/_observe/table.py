@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the harbormaster.ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The socket table, by the way that works here. Private to harbormaster.ports."""
+"""The socket table, by netlink, else /proc/net. Private to harbormaster.ports."""
 
 from __future__ import annotations
 

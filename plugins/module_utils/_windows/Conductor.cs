@@ -75,7 +75,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.C
     /// <summary>One run of a task.</summary>
     internal sealed class TaskRun
     {
-        // A holder that appears between the look and the act is never stopped: the plan is made again, so often at most.
+        // A holder that appears between the look and the act is never stopped: the plan is made again, at most this many times.
         private const int MostPlans = 3;
         // While the tables do not change, a whole look is taken again after so many seconds.
         private const double LookAgain = 1.0;

@@ -62,7 +62,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.M
         }
     }
 
-    /// <summary>All that a run has seen and done, whatever its end. Everything in a result comes from here.</summary>
+    /// <summary>All that a run has seen and done, also of a run that failed. Everything in a result comes from here.</summary>
     public sealed class Story
     {
         /// <summary>What the plan was made from.</summary>

@@ -24,9 +24,9 @@ Key = t.Tuple[int, str, t.Optional[str]]
 IN_THE_WAY, REFUSED, UNKNOWN_OWNER, MISSING = "in_the_way", "refused", "unknown_owner", "missing"
 KINDS = (REFUSED, UNKNOWN_OWNER, IN_THE_WAY, MISSING)  # worst first
 _REASONS = {
-    REFUSED: "it is none of those that may be stopped",
-    UNKNOWN_OWNER: "who has it could not be seen",
-    IN_THE_WAY: "it has to go before the deploy",
+    REFUSED: "not in stop_only",
+    UNKNOWN_OWNER: "owner not visible",
+    IN_THE_WAY: "must be stopped first",
 }
 
 
@@ -204,9 +204,7 @@ def _of_port(item: Item, port: int, protocol: str, here: t.List[Row], wanted: st
         }
         if item.address:
             conflict["address"] = item.address
-        conflict["reason"] = (
-            _REASONS[kind] if not (kind == IN_THE_WAY and item.owner) else "it is not who should have it"
-        )
+        conflict["reason"] = _REASONS[kind] if not (kind == IN_THE_WAY and item.owner) else "not the planned owner"
         yield conflict
         return
 

@@ -18,7 +18,7 @@ const STATES = [
   { key: 'unknown', symbol: '?', word: 'owner not known' },
   { key: 'missing', symbol: '○', word: 'planned, nobody there yet' },
   { key: 'planned', symbol: '✓', word: 'as planned' },
-  { key: 'ephemeral', symbol: '~', word: 'on a port that connections may take' },
+  { key: 'ephemeral', symbol: '~', word: 'on an ephemeral port' },
   { key: 'held', symbol: '•', word: 'listening' },
 ];
 const STATE = new Map(STATES.map((state, rank) => [state.key, { ...state, rank }]));

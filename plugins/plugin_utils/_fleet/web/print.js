@@ -32,7 +32,7 @@ function printedPage(model, filter) {
     .sort((one, other) => rankOfKind(one) - rankOfKind(other));
   const unseen = model.hosts.filter((host) => host.entry.status !== 'ok' || host.entry.problems.length).sort(byProblems);
   return [
-    ...printedPart('Hosts that were not seen, or not whole', HOST_COLUMNS.filter(({ key }) => ['host', 'status', 'message'].includes(key)), unseen),
+    ...printedPart('Hosts that are missing or partly seen', HOST_COLUMNS.filter(({ key }) => ['host', 'status', 'message'].includes(key)), unseen),
     ...printedPart('Conflicts with the plan', CONFLICT_COLUMNS, inCell('conflicts')),
     ...printedPart('Changes since the baseline', CHANGE_COLUMNS, inCell('changes')),
     ...printedPart('Listeners', LISTENER_COLUMNS(model).filter(({ key }) => key !== 'age'), model.items.filter((item) => item.row && passes(item))),
