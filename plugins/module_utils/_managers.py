@@ -25,10 +25,12 @@ class Endpoint(t.NamedTuple):
 class Container(t.NamedTuple):
     """A container as its engine knows it; only ``engine`` and ``id`` when nobody but the cgroup path told of it.
 
-    :param engine: ``docker``, ``podman``, ``kubernetes``, ``containerd``, ``cri-o``, ``lxc``, ``systemd-nspawn``, ``libvirt``.
+    :param engine: ``docker``, ``podman``, ``kubernetes``, ``containerd``, ``cri-o``, ``lxc``, ``systemd-nspawn``, ``libvirt``,
+        ``runc``, or ``unknown``.
     :param id: 64 hexadecimal digits; for a swarm service that has no container here, the service's id.
     :param asked: its engine has told what follows; False when only a cgroup path is known.
-    :param user: uid of the account whose rootless engine runs it, None for the system's engine.
+    :param user: uid of the account whose rootless engine runs it, None for the system's engine. Where only a cgroup path
+        told of it, the account whose word that path is: then it is one of that account's containers, or none.
     :param endpoint: path of the Engine API's socket (docker); empty where the engine's command is used (podman).
     :param pid: its first process as the host sees it, 0 when it is not running.
     :param started: when it was started, in the engine's words: with the id it tells this run from a later one.
@@ -47,6 +49,7 @@ class Container(t.NamedTuple):
     :param can_persist: the engine can change the restart policy of a container that exists.
     :param command: podman: the engine's command, with the options that its account runs it with.
     :param environment: variables that this command needs, as (name, value).
+    :param claimed: only a cgroup path told of it, and nobody can say whose word that is.
     """
 
     engine: str
@@ -72,6 +75,12 @@ class Container(t.NamedTuple):
     can_persist: bool = True
     command: t.Tuple[str, ...] = ()
     environment: t.Tuple[t.Tuple[str, str], ...] = ()
+    claimed: bool = False
+
+    @property
+    def key(self) -> t.Tuple[str, t.Optional[int]]:
+        """What tells it from others: an id in the hands of an account is none of the system's engine."""
+        return (self.id, self.user)
 
 
 class Unit(t.NamedTuple):
@@ -216,6 +225,8 @@ class Process(t.NamedTuple):
         and its command line, are claims.
     :param image: where the stack of its program begins (field 28 of proc_pid_stat(5)): exec(2) gives it another one, and
         renaming does not. 0 when it is not shown.
+    :param apart: the namespace of its own that makes it look contained, ``PID`` or ``mount``; empty when it has none, or is
+        in a container that is known by something better.
     """
 
     pid: int
@@ -235,6 +246,7 @@ class Process(t.NamedTuple):
     real_uid: t.Optional[int] = None
     proven: t.Tuple[str, ...] = ()
     image: int = 0
+    apart: str = ""
 
     @property
     def called(self) -> str:

@@ -258,7 +258,7 @@ class Holder(t.NamedTuple):
     def key(self) -> t.Tuple[t.Any, ...]:
         """What tells it from other holders, on whatever port it is met."""
         if self.container is not None:
-            return (self.kind, self.container.engine, self.container.id)
+            return (self.kind, self.container.engine, *self.container.key)
         if self.unit is not None:
             return (self.kind, self.unit)
         if self.kind == CONTAINER:

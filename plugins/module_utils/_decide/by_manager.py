@@ -22,10 +22,14 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide import 
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.case import Case, Rule
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
+    BOUND,
     CONTAINER,
+    LISTEN,
+    PROCESS,
     RESOLVER,
     SERVICE,
     SYSTEMD_SOCKET,
+    UDP,
     Container,
     Holder,
     Policy,
@@ -41,6 +45,9 @@ BY_SERVICE = "service"
 BY_CONTAINER = "container"
 BY_SUPERVISOR = "supervisor"
 BY_RESOLVER = "resolver"
+
+# An id of an engine has more; a name that somebody has chosen is told whole.
+_LONGEST_NAME = 64
 
 _WAYS = {SERVICE: BY_SERVICE, SYSTEMD_SOCKET: BY_SERVICE, CONTAINER: BY_CONTAINER, RESOLVER: BY_RESOLVER}
 
@@ -67,34 +74,48 @@ def elsewhere(case: Case) -> t.Optional[Refusal]:
             refusal = reasons.managed_elsewhere(case.who, entry.by, entry.remedy)
             return refusal if _belongs(entry, main) else case.believed(refusal, main, entry.program)
     name = matching.proven(main, tables.SUPER_SERVERS) or matching.program(main, tables.SUPER_SERVERS)
-    if name:
-        others = sorted(
-            {
-                "%d/%s" % (row.port, row.protocol)
-                for row in case.snapshot.sockets + case.snapshot.other_sockets
-                if main.pid in case.snapshot.owners.get(row.inode, ())
-                and (row.port, row.protocol) != (case.wish.port, case.wish.protocol)
-            }
-        )
-        if others:
-            by = "%s, which serves %s as well" % (main.name, ", ".join(others))
-            remedy = "take the service out of its configuration and reload it"
-            return case.believed(reasons.managed_elsewhere(case.who, by, remedy), main, name)
+    others = _other_ports(case, main) if name else ()
+    if name and others:
+        by = "%s, which serves %s as well" % (main.name, ", ".join(others))
+        remedy = "take the service out of its configuration and reload it, or ask for all of its ports"
+        return case.believed(reasons.managed_elsewhere(case.who, by, remedy), main, name)
     return None
 
 
+def _other_ports(case: Case, main: Process) -> t.Sequence[str]:
+    """What a process serves besides the ports that the task asks for."""
+    asked = case.asked | {(case.wish.port, case.wish.protocol)}
+    return sorted(
+        {
+            "%d/%s" % (row.port, row.protocol)
+            for row in case.snapshot.sockets + case.snapshot.other_sockets
+            if main.pid in case.snapshot.owners.get(row.inode, ())
+            and (row.protocol == UDP or row.state in (LISTEN, BOUND))
+            and (row.port, row.protocol) not in asked
+        }
+    )
+
+
 def engine(case: Case) -> t.Optional[Refusal]:
-    """An engine or its relay behind which no container was found: never stopped for a port."""
+    """An engine or its relay behind which no container was found."""
     main = case.main
-    if main is None or case.holder.container is not None or main.container is not None:
+    if main is None or case.holder.container is not None:
         return None
     entry = matching.proven(main, tables.ENGINES) or matching.program(main, tables.ENGINES)
     if entry is None:
         return None
     why = _unasked(case.snapshot)
-    if entry in case.policy.unprotect and not why and not matching.program(main, tables.ENGINE_RELAYS):
+    if not any(matching.proven(process, tables.ENGINES) for process in case.members):
+        return case.claimed(reasons.engine(case.who, why, case.wish.port), main.name, entry, *matching.programs(main))
+    if matching.program(main, tables.ENGINE_RELAYS) is None:
+        # The engine itself: never by a signal, and by its unit only when its name is off both lists.
+        return None if entry in case.policy.unprotect and not why else reasons.engine(case.who, why, case.wish.port)
+    if why:
+        # A container that its engine did not tell of would go on behind a port that leads nowhere.
+        return reasons.engine(case.who, why, case.wish.port)
+    if case.policy.method == BY_SIGNAL or {entry, main.name}.intersection(case.policy.unprotect):
         return None
-    return case.believed(reasons.engine(case.who, why, case.wish.port), main, entry)
+    return reasons.stray_relay(case.who, case.wish.port, entry)
 
 
 def _belongs(entry: tables.Elsewhere, process: Process) -> bool:
@@ -130,7 +151,7 @@ def _wrong_method(case: Case) -> t.Optional[Refusal]:
         BY_SIGNAL: bool(holder.pids)
         and holder.kind != SYSTEMD_SOCKET
         and min(holder.pids) > 1
-        and not (case.main is not None and managers.is_relay(case.main)),
+        and not (holder.container is not None and case.main is not None and managers.is_relay(case.main)),
     }
     if possible.get(method, True):
         return None
@@ -246,7 +267,8 @@ def _container(case: Case) -> t.Optional[Refusal]:
     if container is None or way(case.policy, case.holder) not in (BY_CONTAINER, BY_SERVICE):
         return None
     if container.orchestrator:
-        return reasons.orchestrated(case.who, container.orchestrator.capitalize(), _scheduler(container))
+        remedy = _scheduler(container) + _own_risk(container)
+        return reasons.orchestrated(case.who, container.orchestrator.capitalize(), remedy)
     if way(case.policy, case.holder) == BY_SERVICE:
         return None
     if not container.asked:
@@ -266,15 +288,40 @@ def _container(case: Case) -> t.Optional[Refusal]:
     return None
 
 
+def _apart(case: Case) -> t.Optional[Refusal]:
+    """A process that looks contained by its namespaces alone. Anybody may have made these: its own name takes this off."""
+    main = case.main
+    if main is None or not main.apart or case.holder.kind != PROCESS or case.policy.method == BY_SIGNAL:
+        return None
+    if case.holder.supervised is not None or matching.program(main, case.policy.unprotect):
+        return None
+    return reasons.apart(case.who, main.apart, main.name)
+
+
 def _unanswered(case: Case, container: Container) -> Refusal:
     """A container that its engine has not told of."""
-    name = container.name or container.id[:12]
+    name = container.name or (container.id if len(container.id) < _LONGEST_NAME else container.id[:12])
     foreign = dict(tables.FOREIGN_ENGINES).get(container.engine)
     if foreign is None:
         why = _unasked(case.snapshot)
         manager = "%s, which could not be asked%s" % (container.engine, " (%s)" % why if why else "")
-        return reasons.unsupported_manager(case.who, manager, "stop it with %s stop %s" % (container.engine, name))
-    return reasons.unsupported_manager(case.who, container.engine, "stop it with " + foreign.replace("NAME", name))
+        remedy = "stop it with %s stop %s" % (container.engine, name)
+    else:
+        manager = "an engine that is not known" if container.engine == "unknown" else container.engine
+        space = " --namespace %s" % container.project if container.project else ""
+        remedy = foreign.replace("NAME", name).replace(" SPACE", space)
+    if container.user is not None:
+        remedy += " as the user %s" % (
+            case.main.user if case.main and case.main.uid == container.user else container.user
+        )
+    return reasons.unsupported_manager(case.who, manager, remedy + _own_risk(container))
+
+
+def _own_risk(container: Container) -> str:
+    """What else helps where a control group's name is all that makes it a container, and an account may have chosen that."""
+    if container.asked or (container.user is None and not container.claimed):
+        return ""
+    return "; if it is no container, force the signal with method: signal"
 
 
 def _scheduler(container: Container) -> str:
@@ -331,4 +378,4 @@ def _supervised(case: Case) -> t.Optional[Refusal]:
     return None
 
 
-RULES: t.Tuple[Rule, ...] = (_wrong_method, _signalled, _service, _container, _resolver, _supervised)
+RULES: t.Tuple[Rule, ...] = (_wrong_method, _signalled, _service, _container, _resolver, _supervised, _apart)

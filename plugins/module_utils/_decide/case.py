@@ -19,7 +19,10 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 
 
 class Case(t.NamedTuple):
-    """One holder, and everything that a rule may look at."""
+    """One holder, and everything that a rule may look at.
+
+    :param asked: (port, protocol) of all wishes: what stops with one of them may be wished by another.
+    """
 
     snapshot: Snapshot
     policy: Policy
@@ -27,6 +30,7 @@ class Case(t.NamedTuple):
     holder: Holder
     who: str
     main: t.Optional[Process]
+    asked: t.AbstractSet[t.Tuple[int, str]] = frozenset()
 
     @property
     def members(self) -> t.List[Process]:

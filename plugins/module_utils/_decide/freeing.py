@@ -47,7 +47,8 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
     :param seen: the ports as they are.
     """
     general = ephemeral_warning(seen) + unseen_warning(snapshot, seen)
-    judged = _kept_elsewhere(snapshot, policy, [_judged(snapshot, policy, port) for port in seen])
+    asked = {(port.wish.port, port.wish.protocol) for port in seen}
+    judged = _kept_elsewhere(snapshot, policy, [_judged(snapshot, policy, port, asked) for port in seen])
     planned = steps.plan(snapshot, policy, judged)
     if policy.collateral == "refuse":
         judged = steps.refuse_collateral(judged, planned)
@@ -106,14 +107,14 @@ def _other_init(snapshot: Snapshot, planned: t.Sequence[Step]) -> t.Tuple[str, .
     )
 
 
-def _judged(snapshot: Snapshot, policy: Policy, port: PortPlan) -> PortPlan:
+def _judged(snapshot: Snapshot, policy: Policy, port: PortPlan, asked: t.AbstractSet[t.Tuple[int, str]]) -> PortPlan:
     """Each holder asked against the rules. A port that a bind says yes to needs nothing."""
     if port.status in (FREE, LINGERING):
         return port
     answered: t.List[Holder] = []
     for holder in port.holders:
         who = holders.describe(snapshot, holder)
-        case = Case(snapshot, policy, port.wish, holder, who, holders.main_process(snapshot, holder))
+        case = Case(snapshot, policy, port.wish, holder, who, holders.main_process(snapshot, holder), asked)
         if rules.may_stay(case):
             answered.append(holder._replace(outcome="kept"))
             continue
@@ -165,7 +166,7 @@ def _is(holder: Holder) -> t.Set[t.Any]:
     if holder.unit is not None:
         known.add(holder.unit)
     if holder.container is not None:
-        known.add(holder.container.id)
+        known.add(holder.container.key)
     return known
 
 

@@ -198,13 +198,20 @@ def _without_a_main_process(facts: UnitFacts, process: Process) -> bool:
 def _container_of(snapshot: Snapshot, process: Process) -> t.Optional[Container]:
     """The container in which a process runs, as its engine knows it where that was asked."""
     known = process.container
+    lineage = {process.pid, *process.ancestors}
     if known is None:
-        lineage = {process.pid, *process.ancestors}
         return next((c for c in snapshot.containers if c.host_network and c.pid > 1 and c.pid in lineage), None)
     if matching.program(process, ("conmon",)):
         # podman's monitor has the control group of its container, and may hold the port of another one of its pod.
         return None
-    told = next((c for c in snapshot.containers if c.id == known.id), known)
+    named = [c for c in snapshot.containers if c.id == known.id]
+    # A control group's name in the hands of an account means that one's containers alone, and a name that is nobody's
+    # word means none: then the container is known by its first process.
+    told = next((c for c in named if (c.user == known.user and not known.claimed) or c.pid in lineage - {0, 1}), None)
+    if told is None and named and known.user is not None:
+        # The account has taken the name of somebody else's container.
+        return None
+    told = known if told is None else told
     return told._replace(orchestrator="kubernetes") if known.engine == "kubernetes" else told
 
 

@@ -214,6 +214,18 @@ def unsupported_manager(who: str, manager: str, command: str) -> Refusal:
     )
 
 
+def apart(who: str, namespace: str, unprotect: str) -> Refusal:
+    """A process with a namespace of its own, and nobody who says whose container it is."""
+    return Refusal(
+        UNSUPPORTED_MANAGER,
+        "%s has a %s namespace of its own, as in a container, and nobody that could be asked knows it"
+        % (who, namespace),
+        "find out who made it (lsns, systemd-cgls) and stop it there; if nobody manages it, stop the process itself with "
+        "method: signal or unprotect: [%s]" % unprotect,
+        claim=True,
+    )
+
+
 def supervised(who: str, supervisor: str, command: str) -> Refusal:
     """A supervisor would start the holder again at once, and does not take our word."""
     return Refusal(
@@ -241,8 +253,18 @@ def engine(who: str, why: str, port: int) -> Refusal:
         ENGINE,
         "%s belongs to a container engine, and no container was found that publishes this port%s"
         % (who, " (%s)" % why if why else ""),
-        "the engine is never stopped for a port; find what publishes it with docker ps --filter publish=%d or podman ps, "
-        "and stop that" % port,
+        "the engine is never stopped for a port; %sfind what publishes it with docker ps --filter publish=%d or podman ps, "
+        "and stop that" % ("have the engine answer first; " if why else "", port),
+    )
+
+
+def stray_relay(who: str, port: int, name: str) -> Refusal:
+    """What stands for a container's port, and every engine says that it has no such container."""
+    return Refusal(
+        ENGINE,
+        "%s stands for a container's port, and no container was found that publishes it" % who,
+        "look with docker ps --filter publish=%d or podman ps; if no container has the port, stop the process that is left "
+        "over with method: signal or unprotect: [%s]" % (port, name),
     )
 
 

@@ -85,7 +85,7 @@ def reach(snapshot: Snapshot, policy: Policy, holder: Holder) -> t.Set[t.Any]:
     """What ends when a holder is stopped: its pids, its container, and the units that stop with it, with their pids."""
     ends: t.Set[t.Any] = set(holder.pids) - {1}
     if holder.container is not None:
-        ends.add(holder.container.id)
+        ends.add(holder.container.key)
     if by_manager.way(policy, holder) == by_manager.BY_SERVICE and holder.unit is not None:
         chosen = units.group(snapshot, holder.unit)
         for facts in chosen + units.dependants(snapshot, chosen):

@@ -254,11 +254,13 @@ SUPER_SERVERS = ("xinetd", "inetd", "openbsd-inetd", "inetutils-inetd")
 
 # Engines that are known by a process's control group only -> the command that stops one of their machines
 FOREIGN_ENGINES = (
-    ("containerd", "nerdctl stop NAME, or ctr task kill NAME"),
-    ("cri-o", "crictl stop NAME"),
-    ("lxc", "lxc-stop -n NAME"),
-    ("systemd-nspawn", "machinectl stop NAME"),
-    ("libvirt", "virsh shutdown NAME"),
+    ("containerd", "stop it with nerdctl SPACE stop NAME, or ctr SPACE task kill NAME"),
+    ("cri-o", "stop it with crictl stop NAME"),
+    ("lxc", "stop it with lxc-stop -n NAME"),
+    ("systemd-nspawn", "stop it with machinectl stop NAME"),
+    ("libvirt", "stop it with virsh shutdown NAME"),
+    ("runc", "stop it with runc kill NAME"),
+    ("unknown", "find what runs NAME (systemd-cgls, ps -ef --forest) and stop it there"),
 )
 
 # First processes that start services themselves, or by scripts (SysV, OpenRC, busybox), and say nothing of them.

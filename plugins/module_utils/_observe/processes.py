@@ -27,6 +27,8 @@ _MAX_FILE = 4 << 20
 _LONGEST_COMM = 15
 # Of a command line, what may name a program: an interpreter's options and script.
 _LONGEST_WORDS = 4096
+# How the names begin of what stands above a container (see `apart`).
+_SHIMS = ("containerd-shim", "conmon", "crio-conmon", "runc", "crun")
 
 _UID = re.compile(rb"^Uid:\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})$", re.MULTILINE)
 _BTIME = re.compile(rb"^btime (\d{1,20})$", re.MULTILINE)
@@ -196,6 +198,8 @@ class _Facts(t.NamedTuple):
     container: t.Optional[Container]
     whole_name: t.Optional[str] = None
     proven: t.Tuple[str, ...] = ()
+    watches: t.Optional[Container] = None
+    apart: str = ""
 
 
 class _Look:
@@ -207,6 +211,7 @@ class _Look:
         self._users: t.Dict[int, str] = {}
         self._boot: t.Optional[float] = None
         self._root: t.Optional[str] = None
+        self._words: t.Optional[cgroups.Words] = None
         self._ticks_a_second = os.sysconf("SC_CLK_TCK")
 
     def read(self, pid: int, full: bool) -> bool:
@@ -226,8 +231,12 @@ class _Look:
             stat, uids = parse_stat(stat_data), parse_status(status_data)
             exe, command, unit, container, whole = None, None, None, None, None
             proven: t.Tuple[str, ...] = ()
+            arguments, apart = b"", ""
             if full:
-                unit, container = cgroups.parse(_content(directory, "cgroup"), self._own_root())
+                groups = _content(directory, "cgroup")
+                unit, container = cgroups.parse(groups, self._own_root(), self._whose())
+                if self._commands and container is None:
+                    apart = _namespace(directory, unit is not None, b"/session-" in groups)
             if full and (self._commands or len(stat.comm) >= _LONGEST_COMM):
                 path, arguments = _exe(directory), _content(directory, "cmdline")
                 whole = whole_name(stat.comm, path, arguments)
@@ -236,13 +245,15 @@ class _Look:
                     proven = _proven(directory, stat, uids, path, arguments)
             elif self._commands and len(set(uids)) == 1 and uids.real_uid in evidence.accounts():
                 # What is farther up may be a supervisor, an agent or a login daemon: then it matters what it really is.
-                proven = _proven(directory, stat, uids, _exe(directory), _content(directory, "cmdline"))
+                arguments = _content(directory, "cmdline")
+                proven = _proven(directory, stat, uids, _exe(directory), arguments)
+            watches = _watched(proven, arguments, uids.real_uid)
         except OSError:
             # ESRCH: it went away while we read; EACCES: hidepid=1 shows the directory, and nothing in it
             return False
         finally:
             os.close(directory)
-        self.facts[pid] = _Facts(stat, uids, exe, command, unit, container, whole, proven)
+        self.facts[pid] = _Facts(stat, uids, exe, command, unit, container, whole, proven, watches, apart)
         return True
 
     def process(self, pid: int) -> Process:
@@ -266,12 +277,20 @@ class _Look:
             state=facts.stat.state,
             ancestors=tuple(ancestors),
             unit=facts.unit,
-            container=facts.container,
+            container=self._container(facts.container, ancestors),
             whole_name=facts.whole_name,
             real_uid=facts.uids.real_uid,
             proven=facts.proven,
             image=facts.stat.image,
+            apart=facts.apart,
         )
+
+    def _container(self, named: t.Optional[Container], ancestors: t.Sequence[int]) -> t.Optional[Container]:
+        """The container that root has named, else that of the runtime's own process above, else what its path claims."""
+        if named is not None and named.user is None and not named.claimed:
+            return named
+        watchers = (self.facts[pid].watches for pid in ancestors)
+        return next((container for container in watchers if container is not None), named)
 
     def _user(self, uid: int) -> str:
         if uid not in self._users:
@@ -282,6 +301,11 @@ class _Look:
         if self._boot is None:
             self._boot = _boot_time()
         return self._boot
+
+    def _whose(self) -> cgroups.Words:
+        if self._words is None:
+            self._words = cgroups.Words(self._own_root())
+        return self._words
 
     def _own_root(self) -> str:
         if self._root is None:
@@ -321,6 +345,32 @@ def _exe(directory: int) -> t.Optional[str]:
     except OSError:
         # ENOENT: a kernel thread or a zombie has none; EACCES: the link of a process that we may not trace
         return None
+
+
+def _namespace(directory: int, in_unit: bool, in_session: bool) -> str:
+    """See `apart.namespace`, which is loaded only where there is something to look at."""
+    try:
+        if all(
+            os.readlink(name, dir_fd=directory) == os.readlink("/proc/self/" + name)
+            for name in (("ns/pid",) if in_unit else ("ns/pid", "ns/mnt"))
+        ):
+            return ""
+    except OSError:
+        # it has ended, or is not for our eyes: then nothing of it is stopped by us either
+        return ""
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import apart
+
+    return apart.namespace(directory, in_unit, in_session)
+
+
+def _watched(proven: t.Sequence[str], arguments: bytes, uid: int) -> t.Optional[Container]:
+    if not any(name.startswith(_SHIMS) for name in proven):
+        return None
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import apart
+
+    return apart.watched(
+        proven, [printable(word) for word in arguments[:_LONGEST_WORDS].rstrip(b"\0").split(b"\0")], uid
+    )
 
 
 def _proven(directory: int, stat: Stat, uids: Status, exe: t.Optional[str], arguments: bytes) -> t.Tuple[str, ...]:

@@ -91,7 +91,7 @@ def processes_of(entries):
     for pid, entry in given.items():
         only(
             entry, "pid", "name", "parent", "exe", "command", "user", "uid", "real_uid", "proven", "unit", "unit_user",
-            "container"
+            "container", "apart"
         )  # fmt: skip
         ancestors = []
         above = entry.get("parent", 1)
@@ -110,9 +110,10 @@ def processes_of(entries):
             start_ticks=pid * 10,
             ancestors=tuple(ancestors),
             unit=Unit(entry["unit"], entry.get("unit_user")) if "unit" in entry else None,
-            container=Container(**only(container, "engine", "id", "name")) if container else None,
+            container=Container(**only(container, "engine", "id", "name", "user", "claimed")) if container else None,
             real_uid=entry.get("real_uid", entry.get("uid")),
             proven=proven_of(entry),
+            apart=entry.get("apart", ""),
         )
     return answer
 

@@ -15,12 +15,31 @@ CASES = yaml.safe_load(Path(__file__).parents[2].joinpath("data", "cgroups.yml")
 ID = "0123456789abcdef" * 4
 
 
+class Told:
+    """Whose word the paths of a case are, where it says so."""
+
+    def __init__(self, case):
+        self.case = case
+
+    def of(self, hierarchy, path):
+        case = self.case
+        if "words" in case:
+            return tuple(case["words"][hierarchy])
+        if "word" in case:
+            return tuple(case["word"]) if case["word"] else None
+        return len([part for part in path.split("/") if part]), None
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["what"])
 def test_recorded(case):
     data = "".join(line + "\n" for line in case["lines"] or ()).encode()
     unit = Unit(*case["unit"]) if "unit" in case else None
     container = Container(*case["container"]) if "container" in case else None
-    assert parse(data, case.get("root", "")) == (unit, container)
+    if container is not None:
+        container = container._replace(user=case.get("user"), claimed=case.get("claimed", False))
+    assert parse(data, case.get("root", ""), Told(case)) == (unit, container)
+    if not {"word", "words"} & set(case):
+        assert parse(data, case.get("root", "")) == (unit, container), "the text alone says the same"
 
 
 @pytest.mark.parametrize(
