@@ -107,10 +107,10 @@ def engine(case: Case) -> t.Optional[Refusal]:
     why = _unasked(case.snapshot)
     if not any(matching.proven(process, tables.ENGINES) for process in case.members):
         return case.claimed(reasons.engine(case.who, why, case.wish.port), main.name, entry, *matching.programs(main))
-    if matching.program(main, tables.ENGINE_RELAYS) is None:
-        # The engine itself: never by a signal, and by its unit only when its name is off both lists.
-        return None if entry in case.policy.unprotect and not why else reasons.engine(case.who, why, case.wish.port)
-    if why:
+    if matching.program(main, tables.ENGINE_RELAYS) is None and entry in case.policy.unprotect and not why:
+        # The engine's own port, and its name is off the list.
+        return None
+    if why or entry not in tables.LONE_RELAYS:
         # A container that its engine did not tell of would go on behind a port that leads nowhere.
         return reasons.engine(case.who, why, case.wish.port)
     if case.policy.method == BY_SIGNAL or {entry, main.name}.intersection(case.policy.unprotect):

@@ -190,6 +190,9 @@ ENGINE_RELAYS = (
     "netavark",
 )
 
+# Those of them that live for one container's ports alone: when it is gone, they are of no use to anybody.
+LONE_RELAYS = ("docker-proxy", "rootlessport")
+
 # Engines, and what belongs to them. On a port they stand for containers, or for their own interface.
 ENGINES = (*ENGINE_RELAYS, "dockerd", "containerd", "podman", "crio", "kubelet")
 

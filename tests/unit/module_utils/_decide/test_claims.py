@@ -143,7 +143,7 @@ def proven(name, **more):
     [
         ("sshd", "protected_process"), ("systemd-networkd", "protected_process"), ("dropbear", "protected_process"),
         ("dbus-daemon", "protected_process"), ("NetworkManager", "protected_process"),
-        ("dockerd", "engine"), ("docker-proxy", "engine"), ("rootlesskit", "engine"), ("kubelet", "engine"),
+        ("dockerd", "engine"), ("conmon", "engine"), ("rootlesskit", "engine"), ("kubelet", "engine"),
         ("xinetd", "managed_elsewhere"), ("inetd", "managed_elsewhere"), ("aardvark-dns", "managed_elsewhere"),
     ],
 )  # fmt: skip
