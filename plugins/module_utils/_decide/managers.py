@@ -218,7 +218,9 @@ def _container_of(snapshot: Snapshot, process: Process) -> t.Optional[Container]
 def _running_unit(snapshot: Snapshot, container: Container) -> t.Optional[Unit]:
     unit = Unit(container.unit, container.user) if container.unit else None
     facts = snapshot.units.get(unit) if unit else None
-    return unit if facts is not None and facts.up else None
+    if unit is None or facts is None or not facts.up or is_launcher(snapshot, unit):
+        return None
+    return unit
 
 
 def _same(endpoint: Endpoint, row: Socket) -> bool:

@@ -24,6 +24,9 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import engines
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import IDLE, Wanted
 
+# key of a container -> what the main process of its unit has to be one of
+Mains = t.Mapping[t.Tuple[str, t.Optional[int]], t.FrozenSet[int]]
+
 # What a booted systemd leaves there (sd_booted(3)).
 _BOOTED = "/run/systemd/system"
 _RESOLVED = Unit("systemd-resolved.service")
@@ -46,8 +49,11 @@ def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool, clock: Clo
         return snapshot._replace(blind=snapshot.blind + blind)
     units: t.Mapping[Unit, UnitFacts] = {}
     if os.path.isdir(_BOOTED):
+        containers, mains = _of_clients(containers)
         units, unasked = _units(snapshot, containers, clock, may_ask)
         blind += unasked
+        if mains:
+            containers = _confirmed(containers, mains, units)
     snapshot = snapshot._replace(
         containers=containers, units=units, blind=snapshot.blind + blind, own_unit=_own_unit() if units else None
     )
@@ -59,6 +65,27 @@ def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool, clock: Clo
         snapshot = snapshot._replace(resolver=resolver.resolver())
     found, unasked = supervised.answers()
     return snapshot._replace(supervised=found, blind=snapshot.blind + unasked)
+
+
+def _of_clients(containers: t.Tuple[Container, ...]) -> t.Tuple[t.Tuple[Container, ...], Mains]:
+    """The containers with the units that run them by the engine's own command, and the main processes that these must have."""
+    if all(container.unit for container in containers):
+        return containers, {}
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import clients
+
+    return clients.with_units(containers, clients.running())
+
+
+def _confirmed(
+    containers: t.Tuple[Container, ...], mains: Mains, units: t.Mapping[Unit, UnitFacts]
+) -> t.Tuple[Container, ...]:
+    """The containers; those without the unit whose main process, by its service manager's word, is another one."""
+
+    def stands(container: Container) -> bool:
+        facts = units.get(Unit(container.unit, container.user))
+        return container.key not in mains or (facts is not None and facts.main_pid in mains[container.key])
+
+    return tuple(one if stands(one) else one._replace(unit="") for one in containers)
 
 
 def _units(
