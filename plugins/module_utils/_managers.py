@@ -49,7 +49,7 @@ class Container(t.NamedTuple):
     :param can_persist: the engine can change the restart policy of a container that exists.
     :param command: podman: the engine's command, with the options that its account runs it with.
     :param environment: variables that this command needs, as (name, value).
-    :param claimed: only a cgroup path told of it, and nobody can say whose word that is.
+    :param unsure: only a cgroup path told of it, and nobody can say whose word that is.
     """
 
     engine: str
@@ -75,7 +75,7 @@ class Container(t.NamedTuple):
     can_persist: bool = True
     command: t.Tuple[str, ...] = ()
     environment: t.Tuple[t.Tuple[str, str], ...] = ()
-    claimed: bool = False
+    unsure: bool = False
 
     @property
     def key(self) -> t.Tuple[str, t.Optional[int]]:

@@ -319,7 +319,7 @@ def _unanswered(case: Case, container: Container) -> Refusal:
 
 def _own_risk(container: Container) -> str:
     """What else helps where a control group's name is all that makes it a container, and an account may have chosen that."""
-    if container.asked or (container.user is None and not container.claimed):
+    if container.asked or (container.user is None and not container.unsure):
         return ""
     return "; if it is no container, force the signal with method: signal"
 

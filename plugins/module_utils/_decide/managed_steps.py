@@ -49,7 +49,7 @@ def ending(snapshot: Snapshot, step: Step) -> t.Set[int]:
         pids.update(
             pid
             for pid, process in snapshot.processes.items()
-            if (process.container is not None and process.container.key == inside.key and not process.container.claimed)
+            if (process.container is not None and process.container.key == inside.key and not process.container.unsure)
             or (inside.pid > 1 and inside.pid in (pid, *process.ancestors))
         )
     if step.supervised is not None:

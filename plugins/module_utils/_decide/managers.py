@@ -207,7 +207,7 @@ def _container_of(snapshot: Snapshot, process: Process) -> t.Optional[Container]
     named = [c for c in snapshot.containers if c.id == known.id]
     # A control group's name in the hands of an account means that one's containers alone, and a name that is nobody's
     # word means none: then the container is known by its first process.
-    told = next((c for c in named if (c.user == known.user and not known.claimed) or c.pid in lineage - {0, 1}), None)
+    told = next((c for c in named if (c.user == known.user and not known.unsure) or c.pid in lineage - {0, 1}), None)
     if told is None and named and known.user is not None:
         # The account has taken the name of somebody else's container.
         return None

@@ -90,7 +90,7 @@ def _behind(snapshot: Snapshot, socket: Socket, pid: int) -> t.Optional[Containe
     """The container that a process runs in, or for which it holds this very socket, as its engine knows it."""
     own = snapshot.processes[pid].container
     for container in snapshot.containers:
-        if own is not None and container.id == own.id:
+        if own is not None and container.key == own.key and not own.unsure:
             return container
         if own is None and any(
             (one.protocol, one.port, one.address) == (socket.protocol, socket.port, socket.address)

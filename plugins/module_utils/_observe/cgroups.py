@@ -137,12 +137,12 @@ def parse(data: bytes, own_root: str = "", words: t.Optional[Words] = None) -> F
 def _whose(container: Container, at: int, word: Word) -> Container:
     """The container of a path, as the word of whoever has named that part of it."""
     if word is None:
-        return container._replace(claimed=True)
+        return container._replace(unsure=True)
     return container if at < word[0] else container._replace(user=word[1])
 
 
 def _is_roots(container: Container) -> bool:
-    return container.user is None and not container.claimed
+    return container.user is None and not container.unsure
 
 
 def root_of(data: bytes) -> str:

@@ -287,7 +287,7 @@ class _Look:
 
     def _container(self, named: t.Optional[Container], ancestors: t.Sequence[int]) -> t.Optional[Container]:
         """The container that root has named, else that of the runtime's own process above, else what its path claims."""
-        if named is not None and named.user is None and not named.claimed:
+        if named is not None and named.user is None and not named.unsure:
             return named
         watchers = (self.facts[pid].watches for pid in ancestors)
         return next((container for container in watchers if container is not None), named)

@@ -110,7 +110,7 @@ def processes_of(entries):
             start_ticks=pid * 10,
             ancestors=tuple(ancestors),
             unit=Unit(entry["unit"], entry.get("unit_user")) if "unit" in entry else None,
-            container=Container(**only(container, "engine", "id", "name", "user", "claimed")) if container else None,
+            container=Container(**only(container, "engine", "id", "name", "user", "unsure")) if container else None,
             real_uid=entry.get("real_uid", entry.get("uid")),
             proven=proven_of(entry),
             apart=entry.get("apart", ""),

@@ -99,7 +99,7 @@ def test_what_an_account_names_below_its_own_folder(start, group, name):
     group("harbour-%d" % pid, owner=NOBODY)
     group("harbour-%d/%s" % (pid, name), pid, owner=NOBODY)
     found = seen(pid).container
-    assert found is not None and found.user == NOBODY and not found.claimed
+    assert found is not None and found.user == NOBODY and not found.unsure
 
 
 def test_a_process_of_root_in_the_folder_of_an_account(start, group):

@@ -36,7 +36,7 @@ def test_recorded(case):
     unit = Unit(*case["unit"]) if "unit" in case else None
     container = Container(*case["container"]) if "container" in case else None
     if container is not None:
-        container = container._replace(user=case.get("user"), claimed=case.get("claimed", False))
+        container = container._replace(user=case.get("user"), unsure=case.get("unsure", False))
     assert parse(data, case.get("root", ""), Told(case)) == (unit, container)
     if not {"word", "words"} & set(case):
         assert parse(data, case.get("root", "")) == (unit, container), "the text alone says the same"
