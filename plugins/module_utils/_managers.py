@@ -254,6 +254,12 @@ class Process(t.NamedTuple):
         return self.whole_name or self.name
 
     @property
+    def roots_container(self) -> t.Optional[Container]:
+        """Its container where root has said so; None where an account, or nobody who is known, has."""
+        container = self.container
+        return container if container is not None and container.user is None and not container.unsure else None
+
+    @property
     def account(self) -> t.Optional[int]:
         """The account whose word its names are, and as which alone it may be asked: the one that started it."""
         return self.uid if self.real_uid is None else self.real_uid

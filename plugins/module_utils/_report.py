@@ -195,7 +195,7 @@ def _owners(story: Story, now: float) -> t.List[t.Dict[str, t.Any]]:
                 # What has become another program by exec is told as both.
                 became = process.name if any(outcome.became for outcome in story.outcomes) else ""
                 identity = (pid, process.start_ticks, became)
-                held = seen.setdefault(identity, (process, inside[pid] or process.container, {}))[2]
+                held = seen.setdefault(identity, (process, inside[pid] or process.roots_container, {}))[2]
                 held["%d/%s" % (port.wish.port, port.wish.protocol)] = None
     return [_owner(process, container, list(held), now) for process, container, held in seen.values()]
 

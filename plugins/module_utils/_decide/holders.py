@@ -83,10 +83,9 @@ def describe(snapshot: Snapshot, holder: Holder) -> str:
     facts = ["pid %d" % process.pid]
     if process.user is not None:
         facts.append("user %s" % process.user)
-    if process.container:
-        facts.append(
-            "%s container %s" % (process.container.engine, process.container.name or process.container.id[:12])
-        )
+    inside = process.roots_container
+    if inside:
+        facts.append("%s container %s" % (inside.engine, inside.name or inside.id[:12]))
     elif holder.unit or process.unit:
         facts.append((holder.unit or process.unit or Unit("")).name)
     if holder.supervised is not None and holder.supervised.program:
