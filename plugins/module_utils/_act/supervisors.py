@@ -42,7 +42,8 @@ def _stop(step: Step, eyes: Eyes) -> Outcome:
     error = _error(step, program, answer) if _listed(step, eyes) else None
     return Outcome(
         step=step,
-        result="failed" if error else "done",
+        # Without a command that ran, who is gone has left by itself.
+        result="failed" if error else "gone" if answer.not_started else "done",
         # A command that could not be started has asked nobody.
         acted=not answer.not_started,
         seconds=time.monotonic() - began,

@@ -18,6 +18,9 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
     ports as port_sets,
 )
 
+# Clock ticks by which psutil's time of a start, which has been to a clock of the day and back, may differ from the kernel's.
+_ROUNDED = 100
+
 
 def observe(wanted: t.Mapping[str, port_sets.Ranges], other_ports: bool) -> Snapshot:
     """What `snapshot.observe` gives, as far as psutil can tell it.
@@ -90,7 +93,7 @@ def _managed(known: t.Dict[int, Process]) -> t.Dict[int, Process]:
 
 def _joined(process: Process, told: t.Optional[Process]) -> Process:
     """A process of psutil's with what only Linux says, when it is the same one."""
-    if told is None or told.start_ticks != process.start_ticks:
+    if told is None or abs(told.start_ticks - process.start_ticks) > _ROUNDED:
         return process
     return process._replace(
         unit=told.unit,
