@@ -249,6 +249,14 @@ MANAGED_ELSEWHERE = (
         "Incus, for one of its networks",
         "turn its DNS off with incus network set NAME raw.dnsmasq=port=0",
     ),
+    Elsewhere(
+        "dnsmasq",
+        "lxc-net.service",
+        "lxc-dnsmasq",
+        "*/lxc/*",
+        "lxc-net, for the bridge of its containers",
+        "have it serve no names with port=0 in the file that LXC_DHCP_CONFILE names in /etc/default/lxc-net",
+    ),
     Elsewhere("aardvark-dns", "", "*", "", "podman, for one of its networks", "stop the containers of that network"),
 )
 
