@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections import namedtuple
@@ -307,3 +308,19 @@ def test_every_sharer_is_found_on_linux(in_netns, user):
 
 def test_psutil_is_the_real_one():
     assert psutil_backend._psutil() is psutil
+
+
+@pytest.mark.parametrize("uid", [os.geteuid(), 65534])
+def test_what_is_proven_is_the_same_as_by_the_kernel(uid):
+    """The names of a program of root's in a process of ours; of another account's process none."""
+    if uid != os.geteuid() and os.geteuid() != 0:
+        pytest.skip("by design: another account is needed")
+    process = subprocess.Popen(["/bin/sleep", "60"], preexec_fn=lambda: os.setresuid(uid, uid, uid))  # noqa: PLW1509
+    try:
+        found = psutil_backend.process(process.pid)
+        assert found is not None and found.proven == (("sleep",) if uid == os.geteuid() else ())
+        assert found.real_uid == uid
+        assert found.proven == processes.describe([process.pid])[process.pid].proven
+    finally:
+        process.kill()
+        process.wait()
