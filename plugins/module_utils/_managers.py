@@ -47,6 +47,10 @@ class Container(t.NamedTuple):
     :param pod: id of the podman pod that it belongs to: the pod's ports go when the pod is stopped.
     :param members: names of the other containers of that pod: they are stopped along with it.
     :param can_persist: the engine can change the restart policy of a container that exists.
+    :param claimed: an engine of another account has told of it, which counts for that account's processes alone: for the
+        relays of the account ``user``, and for ``inside``. Never for a port without a socket.
+    :param inside: of one that is claimed, the holders that are in it by evidence: they descend from its first process.
+    :param monitor: pid of the process that watches over it (conmon), 0 when there is none.
     :param command: podman: the engine's command, with the options that its account runs it with.
     :param environment: variables that this command needs, as (name, value).
     :param unsure: only a cgroup path told of it, and nobody can say whose word that is.
@@ -73,6 +77,9 @@ class Container(t.NamedTuple):
     pod: str = ""
     members: t.Tuple[str, ...] = ()
     can_persist: bool = True
+    claimed: bool = False
+    inside: t.Tuple[int, ...] = ()
+    monitor: int = 0
     command: t.Tuple[str, ...] = ()
     environment: t.Tuple[t.Tuple[str, str], ...] = ()
     unsure: bool = False

@@ -23,7 +23,7 @@ import time
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import NOT_PERMITTED, STEP_FAILED, STILL_HELD
-from ansible_collections.harbormaster.ports.plugins.module_utils._linux import answers, command, engine_api
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import answers, command, engine_api, evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Eyes, Outcome, Refusal, Step
 
 # Seconds for a question that changes nothing.
@@ -74,7 +74,7 @@ def stop(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int])
     del number_of
     listed = {row.inode for row in eyes.rows()} if any(step.inodes for step in steps) else set()
     outcomes: t.Dict[int, Outcome] = {}
-    waiting = [index for index, step in enumerate(steps) if step.container and step.container.engine == "docker"]
+    waiting = [index for index, step in enumerate(steps) if step.container and _is_side_by_side(step.container)]
 
     def work() -> None:
         while waiting:
@@ -91,11 +91,15 @@ def stop(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], int])
     work()
     for worker in workers:
         worker.join()
-    # Podman is a command: a process that has threads at work should not fork.
+    # Podman is a command, and engines of other accounts are asked as these: a process with threads should not fork.
     for index, step in enumerate(steps):
         if index not in outcomes:
             outcomes[index] = _stop(step, listed)
     return [outcomes[index] for index in range(len(steps))]
+
+
+def _is_side_by_side(container: Container) -> bool:
+    return container.engine == "docker" and (container.user or 0) in evidence.accounts()
 
 
 def _stop(step: Step, listed: t.AbstractSet[int]) -> Outcome:
@@ -250,7 +254,7 @@ class _Docker(_Engine):
     def _ask(self, what: str, seconds: float, body: t.Any = None, post: bool = False) -> engine_api.Answer:
         path = "/containers/%s/%s" % (self.container.id, what)
         try:
-            # Whoever else listens there is not the engine that told of this container.
+            # Whoever else listens there is not the engine that told of this container: who it is, is looked at each time.
             return engine_api.ask(self.container.endpoint, path, seconds, self.container.user or 0, body, post)
         except engine_api.EngineSilent as silence:
             why = "the engine at %s: %s" % (self.container.endpoint, silence.why)

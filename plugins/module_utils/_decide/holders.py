@@ -225,7 +225,7 @@ def _add_relay(snapshot: Snapshot, family: Holder, add: t.Callable[[Holder], Non
     """The containers behind the rows of a relay; rows without one stay the relay's own."""
     rest: t.List[Socket] = []
     for row in family.sockets:
-        container = managers.publishing(snapshot, row)
+        container = managers.publishing(snapshot, row, snapshot.processes[family.pids[0]])
         if container is None:
             rest.append(row)
         else:

@@ -91,18 +91,34 @@ def is_relay(process: Process) -> bool:
     return matching.program(process, (*tables.ENGINE_RELAYS, "dockerd")) is not None
 
 
-def publishing(snapshot: Snapshot, row: Socket) -> t.Optional[Container]:
-    """The container that a relay's socket stands for."""
-    found = [c for c in snapshot.containers if any(_same(endpoint, row) for endpoint in c.published)]
+def publishing(snapshot: Snapshot, row: Socket, relay: Process) -> t.Optional[Container]:
+    """The container that a relay's socket stands for, when the relay is its engine's own."""
+    found = [
+        c
+        for c in snapshot.containers
+        if _is_relay_of(relay, c) and any(_same(endpoint, row) for endpoint in c.published)
+    ]
     # One that publishes this very address comes before one whose IPv4 port the socket may have beside it.
     exact = [c for c in found if any(one.address == row.address and _same(one, row) for one in c.published)]
     return min(exact or found, default=None, key=lambda container: (container.name, container.id))
 
 
+def _is_relay_of(relay: Process, container: Container) -> bool:
+    """Whether a relay may be one of the container's engine: of its account, and root's own only by evidence."""
+    if container.claimed:
+        return relay.account == container.user
+    return container.user is not None or matching.proven(relay, (*tables.ENGINE_RELAYS, "dockerd")) is not None
+
+
 def published(snapshot: Snapshot, wish: Wish) -> t.List[Container]:
     """The containers that publish the wished port, whether a socket shows it or not."""
     return sorted(
-        (c for c in snapshot.containers if any(_meets(endpoint, wish) for endpoint in c.published)),
+        (
+            c
+            for c in snapshot.containers
+            # What another account says of a port without a socket of its own is nothing that it can know better.
+            if not c.claimed and any(_meets(endpoint, wish) for endpoint in c.published)
+        ),
         key=lambda container: (container.name, container.id),
     )
 
@@ -200,11 +216,12 @@ def _container_of(snapshot: Snapshot, process: Process) -> t.Optional[Container]
     known = process.container
     lineage = {process.pid, *process.ancestors}
     if known is None:
-        return next((c for c in snapshot.containers if c.host_network and c.pid > 1 and c.pid in lineage), None)
+        mine = (c for c in snapshot.containers if not c.claimed or process.pid in c.inside)
+        return next((c for c in mine if c.host_network and c.pid > 1 and c.pid in lineage), None)
     if matching.program(process, ("conmon",)):
         # podman's monitor has the control group of its container, and may hold the port of another one of its pod.
         return None
-    named = [c for c in snapshot.containers if c.id == known.id]
+    named = [c for c in snapshot.containers if c.id == known.id and (not c.claimed or process.pid in c.inside)]
     # A control group's name in the hands of an account means that one's containers alone, and a name that is nobody's
     # word means none: then the container is known by its first process.
     told = next((c for c in named if (c.user == known.user and not known.unsure) or c.pid in lineage - {0, 1}), None)

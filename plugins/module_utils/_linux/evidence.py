@@ -31,6 +31,11 @@ INTERPRETERS = re.compile(
     r"|mksh|tclsh)[0-9.]*\Z"
 )
 
+# Of a command line, what may name a program.
+_LONGEST_WORDS = 4096
+_COMM = re.compile(rb"\AName:\t([^\n]*)$", re.MULTILINE)
+_UIDS = re.compile(rb"^Uid:\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})\t", re.MULTILINE)
+
 Uids = t.Tuple[int, int, int]
 
 
@@ -200,6 +205,29 @@ def names(
     title = arguments[0].partition(":")[0] if arguments else ""
     said = (name, comm, title.rpartition("/")[2], script(arguments).rpartition("/")[2])
     return tuple(dict.fromkeys(word for word in said if word))
+
+
+def process_names(pid: int) -> t.Tuple[str, ...]:
+    """The proven names of the process that has this pid now (see `names`); empty when it is gone, or not for our eyes."""
+    try:
+        with open("/proc/%d/status" % pid, "rb") as stream:
+            status = stream.read(1 << 16)
+        with open("/proc/%d/cmdline" % pid, "rb") as stream:
+            words = stream.read(_LONGEST_WORDS).split(b"\0")
+        exe = os.fsdecode(os.readlink("/proc/%d/exe" % pid))
+    except OSError:
+        return ()
+    comm, found = _COMM.search(status), uids(status)
+    if comm is None or found is None:
+        return ()
+    arguments = [os.fsdecode(word) for word in words]
+    return names(found, os.fsdecode(comm.group(1)), exe, arguments, lambda: os.stat("/proc/%d/exe" % pid))
+
+
+def uids(status: bytes) -> t.Optional[Uids]:
+    """Real, effective and saved uid out of /proc/[pid]/status."""
+    found = _UIDS.search(status)
+    return (int(found.group(1)), int(found.group(2)), int(found.group(3))) if found else None
 
 
 def script(arguments: t.Sequence[str]) -> str:

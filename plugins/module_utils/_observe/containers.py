@@ -3,8 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Containers, as the engines that run tell of them. Private to harbormaster.ports.
 
-Loaded only when there is an engine to ask (see `engines`). Docker engines are asked side by side; podman's commands are
-run one after the other, as a process that has threads should not fork.
+Loaded only when there is an engine to ask (see `engines`). Proven Docker engines are asked side by side; podman's commands
+and the engines of other accounts one after the other, as a process that has threads should not fork. All of it is
+bounded by the clock of the look.
+
+What an engine of another account says is that account's word. It counts for that account's own processes, and for
+nothing else: not for a port without a socket, not for somebody else's socket, and not by what its labels say.
 """
 
 from __future__ import annotations
@@ -13,9 +17,10 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Process
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import docker
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import docker, docker_engines, namespaces
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.engines import PODMAN_HELPERS, chain
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import Wanted
 
@@ -44,19 +49,52 @@ def containers(
     :param behind: the holders that a container may be behind.
     :param unreserved: podman of root may publish ports that nobody holds.
     """
-    del may_ask
     clock = clock or Clock()
     chains = [chain(processes, processes[pid]) for pid in behind]
     found = Found()
-    _ask_docker(docker.Question(wanted, _ids(chains, "docker")), chains, clock, found)
+    _ask_docker(docker.Question(wanted, _ids(chains, "docker")), chains, clock, may_ask, found)
     pids = frozenset(one.pid for line in chains for one in line)
     if unreserved or any(_leads_to_podman(one) for line in chains for one in line):
         question = docker.Question(wanted, _ids(chains, "podman"), pids)
-        _ask_podman(question, chains, unreserved, clock, found)
+        _ask_podman(question, chains, unreserved, clock, may_ask, found)
     found.blind += _unknown(chains, found)
-    # One container may be told of twice, by engines or accounts that share their directories.
-    told = {one.id: one for one in reversed(found.containers)}
+    # One container may be told of twice, by engines or accounts that share their directories. A claim replaces nothing.
+    told: t.Dict[str, Container] = {}
+    for one in sorted(found.containers, key=_is_claimed):
+        joined = _claim(one, chains) if _is_claimed(one) else _own(one)
+        if joined is not None:
+            told.setdefault(one.id, joined)
     return tuple(sorted(told.values(), key=lambda one: (one.engine, one.name, one.id))), tuple(found.blind)
+
+
+def _is_claimed(container: Container) -> bool:
+    """Whether another account's engine has told of it."""
+    return container.user is not None and container.user not in evidence.accounts()
+
+
+def _own(container: Container) -> Container:
+    """A container of an engine of ours; its processes have the host's network only if its first one really has it."""
+    if container.host_network and container.pid and not namespaces.same(container.pid, "net"):
+        return container._replace(host_network=False)
+    return container
+
+
+def _claim(container: Container, chains: t.Sequence[t.Sequence[Process]]) -> t.Optional[Container]:
+    """A container of another account's engine, with the holders that it counts for; None when it counts for none."""
+    user = container.user
+    inside, relays = [], False
+    for line in chains:
+        holder = line[0]
+        if user is None or not namespaces.belongs_to(holder, user):
+            continue
+        first = next((one for one in line if one.pid == container.pid and one.pid > 1), None)
+        descends = first is not None and namespaces.belongs_to(first, user) and namespaces.same(first.pid, "net")
+        if descends or (holder.container is not None and holder.container.id == container.id):
+            inside.append(holder.pid)
+        relays = relays or holder.name in docker_engines.RELAYS or holder.name in PODMAN_HELPERS
+    if not inside and not relays:
+        return None
+    return container._replace(claimed=True, inside=tuple(sorted(inside)), orchestrator="")
 
 
 def _leads_to_podman(process: Process) -> bool:
@@ -70,21 +108,33 @@ def _ids(chains: t.Sequence[t.Sequence[Process]], engine: str) -> t.FrozenSet[st
     return frozenset(container.id for container in nearest if container and container.engine == engine)
 
 
-def _ask_docker(question: docker.Question, chains: t.Sequence[t.Sequence[Process]], clock: Clock, found: Found) -> None:
-    rootless = {one.uid for line in chains for one in line if one.name == "rootlesskit" and one.uid is not None}
-    engines, blind = docker.running(rootless)
+def _ask_docker(
+    question: docker.Question,
+    chains: t.Sequence[t.Sequence[Process]],
+    clock: Clock,
+    may_ask: bool,
+    found: Found,
+) -> None:
+    users = {one.account for line in chains for one in line if one.account}
+    if any(one.name == "rootlesskit" and one.account == 0 for line in chains for one in line):
+        users.add(0)
+    known, blind = docker_engines.running({uid for uid in users if uid is not None}, may_ask, clock)
     found.blind += blind
 
-    def ask(engine: docker.Engine) -> None:
-        docker.ask(engine, question, time.monotonic() + clock.left(BOUND), found.containers, found.blind)
+    def ask(engine: docker_engines.Engine, seconds: float) -> None:
+        docker.ask(engine, question, time.monotonic() + clock.left(seconds), found.containers, found.blind)
 
-    threads = [threading.Thread(target=ask, args=(engine,), daemon=True) for engine in engines[1:]]
+    engines = [engine for engine in known if not engine.claimed]
+    threads = [threading.Thread(target=ask, args=(engine, BOUND), daemon=True) for engine in engines[1:]]
     for thread in threads:
         thread.start()
     for engine in engines[:1]:
-        ask(engine)
+        ask(engine, BOUND)
     for thread in threads:
         thread.join()
+    others = [engine for engine in known if engine.claimed]
+    for number, engine in enumerate(others):
+        ask(engine, min(BOUND, clock.left() / (len(others) - number + 1)))
 
 
 def _ask_podman(
@@ -92,15 +142,19 @@ def _ask_podman(
     chains: t.Sequence[t.Sequence[Process]],
     unreserved: bool,
     clock: Clock,
+    may_ask: bool,
     found: Found,
 ) -> None:
     # Loaded here: most hosts that have a container have it from Docker.
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import podman
 
-    accounts, blind = podman.accounts(chains, unreserved)
+    accounts, blind = podman.accounts(chains, unreserved, may_ask)
     found.blind += blind
-    for account in accounts:
-        podman.ask(account, question, time.monotonic() + clock.left(BOUND), found.containers, found.blind)
+    # Our own first, and no account takes the time of those behind it.
+    accounts.sort(key=lambda account: account.claimed)
+    for number, account in enumerate(accounts):
+        seconds = min(BOUND, clock.left() / (len(accounts) - number + 1)) if account.claimed else clock.left(BOUND)
+        podman.ask(account, question, time.monotonic() + seconds, found.containers, found.blind)
 
 
 def _unknown(chains: t.Sequence[t.Sequence[Process]], found: Found) -> t.Iterator[Blind]:

@@ -1,72 +1,31 @@
 # Copyright (c) 2026, the harbormaster.ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Docker engines that run here, and what they say of their containers. Private to harbormaster.ports.
+"""What Docker engines say of their containers. Private to harbormaster.ports: not an interface for other collections.
 
-A look must not start an engine: systemd keeps the socket of one that does not run, and connecting to it starts it. So
-the processes come first (dockerd, in our network namespace), then the sockets that they listen on, by way of their
-descriptors, and only these are connected to.
+Labels come from images as well as from whoever has made the container: they say who runs it only where that is there.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import time
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import answers, engine_api
-from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Endpoint
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
-    descriptors,
-    docker_settings,
-    engines,
-    processes,
-)
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import docker_engines, orchestrators
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import ports as port_sets
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.docker_engines import Engine
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import Wanted
 
-DOCKERD = b"dockerd\n"
-BLIND = "container_engine"
-# The same of an engine under which somebody on the host listens on each port that a container publishes.
-BLIND_BUT_SHOWN = "container_engine_with_sockets"
-_WITH_RIGHTS = "run the task with become: true"
-# Of the sockets that dockerd listens on, these are not its API (daemon/metrics_unix.go, libnetwork's key listener).
-_NOT_THE_API = re.compile(r"/libnetwork/[^/]+\.sock\Z|/metrics\.sock\Z|/containerd[^/]*\Z")
-_USUAL = "/docker.sock"
-_HOST_OPTION = re.compile(rb"(?:\A|\0)(?:-H|--host)[=\0]?unix://([^\0]+)")
-# Num RefCount Protocol Flags Type St Inode Path; the flag is __SO_ACCEPTCON of linux/net.h.
-_LISTENING = re.compile(
-    rb"^[0-9a-f]+: [0-9A-F]{8} [0-9A-F]{8} 00010000 [0-9A-F]{4} [0-9A-F]{2} +([0-9]{1,20}) (/.*)$", re.MULTILINE
-)
-# sun_path of struct sockaddr_un (unix(7)), without its NUL
-_LONGEST_PATH = 107
-_CONNECT = 1.0
 # The engine's own default where the container has no setting (StopTimeout of the Engine API).
 _STOP_TIMEOUT = 10.0
 ANY = ("0.0.0.0", "::")
 # What a node answers that is in no swarm, or does not lead one.
 _NO_MANAGER = "not a swarm manager"
-
-
-class Engine(t.NamedTuple):
-    """A Docker engine that runs.
-
-    :param pid: its process; 0 when only its sockets are seen.
-    :param uid: the account that it runs as: not 0 for a rootless one.
-    :param endpoint: path of its API's socket.
-    """
-
-    pid: int
-    uid: int
-    endpoint: str
-
-    @property
-    def name(self) -> str:
-        """What it is called in a sentence."""
-        return "the Docker engine (%s)" % ("dockerd, pid %d" % self.pid if self.pid else self.endpoint)
+_TASK = re.compile(r"[0-9a-z]{1,64}\Z")
 
 
 class Question(t.NamedTuple):
@@ -86,88 +45,6 @@ class Question(t.NamedTuple):
         return any(port_sets.contains(self.wanted.get(one.protocol, ()), one.port) for one in published)
 
 
-def running(rootless: t.AbstractSet[int]) -> t.Tuple[t.List[Engine], t.List[Blind]]:
-    """The engines of our network namespace that can be asked, and why others can't.
-
-    :param rootless: accounts whose rootlesskit holds a wanted port: their engine lives in a namespace of its own.
-    """
-    table = engines.unix_table("self")
-    found: t.List[Engine] = []
-    blind: t.List[Blind] = []
-    here = {pid: _is_ours(pid) for pid in daemons()}
-    pids = [pid for pid, ours in here.items() if ours is not False or (rootless and _uid(pid) in rootless)]
-    taken: t.Set[str] = set()
-    # Those that are certainly here first: what they listen on can't be another one's.
-    for pid in sorted(pids, key=lambda pid: here[pid] is None):
-        uid = _uid(pid)
-        if uid is None:
-            continue
-        there = listening(engines.unix_table(pid) if here[pid] is False else table)
-        paths = [path for path in candidates(pid, there) if path not in taken]
-        reached = _reached(pid, uid, paths, pids)
-        if isinstance(reached, Engine):
-            found.append(reached)
-            taken.update(paths)
-        elif here[pid] is not None or (paths and reached.refused):
-            shown = (
-                reached.refused
-                and here[pid] is not False
-                and docker_settings.shows_its_ports(_command(pid), docker_settings.configuration())
-            )
-            blind.append(Blind(BLIND_BUT_SHOWN if shown else BLIND, reached.text, advice=reached.advice))
-            taken.update(paths)
-        # Else it is another user's, in a namespace that we can't be told of: with no socket of its own here, not in ours.
-    if not pids:
-        # A hidden process (hidepid) has its sockets in the table: one that only an engine in operation has proves it.
-        paths = sorted(listening(table).values())
-        if any("/libnetwork/" in path for path in paths):
-            usual = [path for path in paths if path.endswith(_USUAL)]
-            found += [Engine(0, 0, path) for path in usual[:1]]
-    return found, blind
-
-
-def daemons() -> t.List[int]:
-    """Pids of all processes called dockerd."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open("/proc/%s/comm" % name, "rb") as stream:
-                    if stream.read(16) == DOCKERD:
-                        found.append(int(name))
-            except OSError:
-                # ended meanwhile, or hidden
-                continue
-    return sorted(found)
-
-
-def listening(table: bytes) -> t.Dict[int, str]:
-    """inode -> path of the Unix sockets that somebody listens on, out of /proc/net/unix.
-
-    Only absolute paths that can be connected to: anybody may give a socket a name with anything in it.
-    """
-    found = {}
-    for match in _LISTENING.finditer(table):
-        raw = match.group(2)
-        if len(raw) <= _LONGEST_PATH and printable(raw).encode("utf-8") == raw:
-            found[int(match.group(1))] = raw.decode("utf-8")
-    return found
-
-
-def candidates(pid: int, there: t.Mapping[int, str]) -> t.List[str]:
-    """Paths of the sockets that may be an engine's API, the likeliest one first.
-
-    :param there: what `listening` said of its network namespace.
-    """
-    own = {there[inode] for inode in descriptors.inodes_of(pid) if inode in there}
-    if not own:
-        # Its descriptors are not readable by us: then what it was told on its command line, and the usual place.
-        named = {printable(path) for path in _HOST_OPTION.findall(_command(pid))}
-        own = {path for path in there.values() if path in named or (not named and path.endswith(_USUAL))}
-    usable = [path for path in own if not _NOT_THE_API.search(path)]
-    return sorted(usable, key=lambda path: (not path.endswith(_USUAL), path))
-
-
 def ask(engine: Engine, question: Question, until: float, found: t.List[Container], blind: t.List[Blind]) -> None:
     """Add the containers and services of one engine that the question is about.
 
@@ -175,28 +52,73 @@ def ask(engine: Engine, question: Question, until: float, found: t.List[Containe
     """
     try:
         found += _containers(engine, question, until)
-        found += _services(engine, question, until)
+        if not engine.claimed:
+            # A service has its ports without a socket of its account's, which is nothing that a claim can show.
+            found += _services(engine, question, until)
     except engine_api.EngineSilent as silence:
         text = "%s can't be asked at %s: %s" % (engine.name, engine.endpoint, silence.why)
-        blind.append(Blind(BLIND, text, advice=_WITH_RIGHTS if silence.refused else _look_at(engine.endpoint)))
+        advice = docker_engines.WITH_RIGHTS if silence.refused else docker_engines.look_at(engine.endpoint)
+        blind.append(Blind(_blind(engine), text, advice=advice))
     except _Refused as refusal:
         text = "%s says: %s" % (engine.name, refusal)
-        blind.append(Blind(BLIND, text, advice="look at its log, such as journalctl -u docker"))
+        blind.append(Blind(_blind(engine), text, advice="look at its log, such as journalctl -u docker"))
 
 
 class _Refused(Exception):
     """An engine has answered that it won't."""
 
 
+def _blind(engine: Engine) -> str:
+    return docker_engines.BLIND_OF_ANOTHER if engine.claimed else docker_engines.BLIND
+
+
 def _containers(engine: Engine, question: Question, until: float) -> t.Iterator[Container]:
-    for entry in answers.objects({"all": _asked(engine, "/containers/json", until)}, "all"):
+    listed = _asked(engine, "/containers/json", until)
+    if not isinstance(listed, list):
+        raise _Refused("no list of containers")
+    for entry in answers.objects({"all": listed}, "all"):
         identity = answers.identifier(entry, "Id")
         # One that waits to be started again has no ports now, and takes them again in a moment.
         restarting = answers.text(entry, "State") == "restarting"
         if identity and (identity in question.ids or restarting or question.concerns(listed_ports(entry))):
-            container = parse(_asked(engine, "/containers/%s/json" % identity, until, absent=True), engine)
+            content = _asked(engine, "/containers/%s/json" % identity, until, absent=True)
+            container = parse(content, engine)
             if container and (identity in question.ids or question.concerns(container.published)):
-                yield container
+                yield _believed(engine, content, container, until)
+
+
+def _believed(engine: Engine, content: t.Any, container: Container, until: float) -> Container:
+    """The container with an orchestrator only where that is really there: its label may come with the image."""
+    if not container.orchestrator:
+        return container
+    if engine.claimed:
+        there = False
+    elif container.orchestrator == "swarm":
+        there = _is_task(engine, content, until)
+    else:
+        there = orchestrators.runs(container.orchestrator)
+    return container if there else container._replace(orchestrator="")
+
+
+def _is_task(engine: Engine, content: t.Any, until: float) -> bool:
+    """Whether a container is one of the engine's swarm: by the node, by the name that swarm has given it, and by its manager."""
+    swarm = answers.at(_asked(engine, "/info", until), "Swarm")
+    labels = answers.at(content, "Config", "Labels")
+    node, task = answers.text(swarm, "NodeID"), answers.text(labels, "com.docker.swarm.task.id")
+    name = answers.text(content, "Name").lstrip("/")
+    if (
+        answers.text(swarm, "LocalNodeState") in ("", "inactive")
+        or not node
+        or answers.text(labels, "com.docker.swarm.node.id") != node
+        or answers.text(labels, "com.docker.swarm.task.name") != name
+        or not (_TASK.match(task) and name.endswith("." + task))
+    ):
+        return False
+    if not answers.truth(swarm, "ControlAvailable"):
+        # A worker is told nothing of tasks.
+        return True
+    known = _asked(engine, "/tasks/%s" % task, until, absent=True)
+    return answers.identifier(known, "Status", "ContainerStatus", "ContainerID") == answers.identifier(content, "Id")
 
 
 def _services(engine: Engine, question: Question, until: float) -> t.Iterator[Container]:
@@ -339,68 +261,3 @@ def normal(address: str) -> str:
         return socket.inet_ntop(family, socket.inet_pton(family, address))
     except (OSError, ValueError):
         return ""
-
-
-class _Problem(t.NamedTuple):
-    """Why an engine can't be asked, what helps, and whether that is because of who asks."""
-
-    text: str
-    advice: str
-    refused: bool = False
-
-
-def _reached(pid: int, uid: int, paths: t.Sequence[str], daemon_pids: t.Sequence[int]) -> t.Union[Engine, _Problem]:
-    """The engine at the first of these paths where it is the one that listens."""
-    engine = Engine(pid, uid, "")
-    problem = _Problem("%s listens on no Unix socket" % engine.name, "start it with -H unix:///run/docker.sock as well")
-    if not paths and not descriptors.inodes_of(pid):
-        problem = _Problem("%s can't be asked: its sockets can't be seen" % engine.name, _WITH_RIGHTS, True)
-    for path in paths:
-        # Where it has other mounts than we, its path leads somewhere else here.
-        for endpoint in (path, "/proc/%d/root%s" % (pid, path)):
-            try:
-                there = engine_api.peer(endpoint, _CONNECT)
-            except engine_api.EngineSilent as silence:
-                if not problem.refused:
-                    text = "%s can't be asked at %s: %s" % (engine.name, path, silence.why)
-                    problem = _Problem(text, _WITH_RIGHTS if silence.refused else _look_at(path), silence.refused)
-                continue
-            # systemd has made the socket of an engine that it starts on demand: then it is the one who listens.
-            if there.uid == uid and (there.pid == pid or there.pid not in daemon_pids):
-                return engine._replace(endpoint=endpoint)
-            text = "%s can't be asked: at %s another process listens" % (engine.name, path)
-            problem = _Problem(text, "look who took its place: ss -lxp")
-            break
-    return problem
-
-
-def _look_at(endpoint: str) -> str:
-    return "look whether it is well: docker -H unix://%s ps" % endpoint
-
-
-def _is_ours(pid: int) -> t.Optional[bool]:
-    """Whether a process is in our network namespace; None for one that may not be looked at."""
-    try:
-        return os.stat("/proc/%d/ns/net" % pid).st_ino == os.stat("/proc/self/ns/net").st_ino
-    except PermissionError:
-        return None
-    except OSError:
-        # it has ended
-        return False
-
-
-def _uid(pid: int) -> t.Optional[int]:
-    """The account of a process. The owner of its directory is no help: that is root's for one that can't be dumped."""
-    try:
-        with open("/proc/%d/status" % pid, "rb") as stream:
-            return processes.parse_status(stream.read()).effective_uid
-    except OSError:
-        return None
-
-
-def _command(pid: int) -> bytes:
-    try:
-        with open("/proc/%d/cmdline" % pid, "rb") as stream:
-            return stream.read(1 << 16)
-    except OSError:
-        return b""

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether a container engine has to be asked at all. Private to harbormaster.ports.
 
-Every run on every host comes through here, so this is one read of /proc/net/unix: a Docker engine listens on several Unix
-sockets below a directory of its name. Podman has no engine that runs; its containers are met through the helpers that
+Every run on every host comes through here, so this is one look for a word in /proc/net/unix: a Docker engine listens on
+several Unix sockets below a directory of its name. What others write there can only make us look closer. Podman has no engine that runs; its containers are met through the helpers that
 hold their ports. The one exception is a setting under which nobody holds them.
 """
 
@@ -25,6 +25,9 @@ Found = t.Tuple[t.Tuple[Container, ...], t.Tuple[Blind, ...]]
 PODMAN_HELPERS = frozenset(("conmon", "rootlessport", "slirp4netns", "pasta", "pasta.avx2"))
 DOCKER_HELPERS = frozenset(("dockerd", "docker-proxy", "rootlesskit", "slirp4netns"))
 _ENGINES = ("docker", "podman")
+_ENGINE = b"docker"
+_TABLE = "/proc/self/net/unix"
+_CHUNK = 1 << 17
 # containers.conf(5): later ones win, but who turns it back on further down is only asked for nothing.
 _CONFIGURATION = ("/usr/share/containers/containers.conf", "/etc/containers/containers.conf")
 _CONFIGURATION_DIRECTORY = "/etc/containers/containers.conf.d"
@@ -67,17 +70,19 @@ def chain(known: t.Mapping[int, Process], process: Process) -> t.List[Process]:
 
 def docker_may_run() -> bool:
     """Whether a Docker engine may run in this network namespace; False is certain."""
-    return b"docker" in unix_table("self")
-
-
-def unix_table(pid: t.Union[int, str]) -> bytes:
-    """The Unix sockets of the network namespace that a process is in (net/unix/af_unix.c, unix_seq_show)."""
     try:
-        with open("/proc/%s/net/unix" % pid, "rb") as stream:
-            return stream.read()
+        with open(_TABLE, "rb") as stream:
+            before = b""
+            while True:
+                data = stream.read(_CHUNK)
+                if _ENGINE in before + data:
+                    return True
+                if not data:
+                    return False
+                before = data[1 - len(_ENGINE) :]
     except OSError:
-        # gone, or a kernel or sandbox that has no such file
-        return b""
+        # A kernel or sandbox that has no such file says nothing about it.
+        return True
 
 
 def _may_be_a_containers(known: t.Mapping[int, Process], process: Process) -> bool:

@@ -55,7 +55,10 @@ def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool, clock: Clo
         if mains:
             containers = _confirmed(containers, mains, units)
     snapshot = snapshot._replace(
-        containers=containers, units=units, blind=snapshot.blind + blind, own_unit=_own_unit() if units else None
+        containers=tuple(_with_unit(container, units) for container in containers),
+        units=units,
+        blind=snapshot.blind + blind,
+        own_unit=_own_unit() if units else None,
     )
     # Any program may call itself like it; its service manager knows which one it is.
     resolved = units.get(_RESOLVED)
@@ -115,6 +118,14 @@ def _units(
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import systemd
 
     return systemd.facts(wanted, sockets_of, snapshot.sockets, clock, may_ask)
+
+
+def _with_unit(container: Container, units: t.Mapping[Unit, UnitFacts]) -> Container:
+    """The container with its unit only where that unit really runs it: the label that names the unit may be the image's."""
+    facts = units.get(Unit(container.unit, container.user)) if container.unit else None
+    if facts is None or (container.monitor > 1 and container.monitor in (facts.main_pid, *facts.pids)):
+        return container
+    return container._replace(unit="")
 
 
 def _is_service_manager(process: Process) -> bool:

@@ -8,25 +8,43 @@ Who they are is told by what stands on the host for a container: conmon, which w
 account's options on its command line, for the command that cleans up after it; without root also rootlessport,
 slirp4netns or pasta. The command is run as the account of these, never as root for somebody else's containers.
 
-What such a process says of itself is not trusted: the program is always our own podman, only options that can't make it
-run another one are taken over, and it has to be in the namespaces of this host, so that no container can pose as one.
+What such a process says of itself is the word of its account, and is used with that account's rights alone. For root's
+podman only a conmon counts that is proven to be root's. The program is always our own podman, only options that can't make
+it run another one are taken over, and a conmon has to be in the namespaces of this host, so that no container can pose
+as one.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._linux import answers, command
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import answers, command, evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable, printable_text
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Endpoint, Process
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import docker, processes
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.docker import BLIND, Question
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    docker,
+    namespaces,
+    orchestrators,
+    processes,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.docker import Question
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.docker_engines import (
+    BLIND,
+    BLIND_OF_ANOTHER,
+    NOT_ASKED,
+    WITH_RIGHTS,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.engines import PODMAN_HELPERS
 
 CONMON = b"conmon\n"
+_CONMONS = frozenset(("conmon",))
+# The longest list of containers that is understood. As objects in memory, JSON takes up to 25 times its size.
+_MOST = 4 << 20
+_MOST_OF_OTHERS = 2 << 20
 PROGRAM = "podman"
 # Options of the whole command (podman(1)) that say where an account keeps its containers, and the form of their values.
 _DIRECTORY = re.compile(r"/[^\0]{0,1000}\Z")
@@ -72,34 +90,48 @@ class Account(t.NamedTuple):
     environment: t.Tuple[t.Tuple[str, str], ...] = ()
 
     @property
+    def claimed(self) -> bool:
+        """Whether it is another account's: then what its podman says is that account's word."""
+        return self.uid not in evidence.accounts()
+
+    @property
     def name(self) -> str:
         """What it is called in a sentence."""
         return "podman of user %s" % processes.account(self.uid)
 
 
-def accounts(chains: t.Sequence[t.Sequence[Process]], unreserved: bool) -> t.Tuple[t.List[Account], t.List[Blind]]:
+def accounts(
+    chains: t.Sequence[t.Sequence[Process]], unreserved: bool, may_ask: bool = False
+) -> t.Tuple[t.List[Account], t.List[Blind]]:
     """Whose containers the holders may be in or stand for, and whose can't be asked.
 
     :param chains: each holder with its ancestors.
     :param unreserved: root's containers may publish ports that nobody holds.
+    :param may_ask: podman of other accounts may be run, as these accounts.
     """
-    helpers = {one.uid: one.pid for line in chains for one in _helpers(line) if one.uid is not None}
+    helpers = {one.account: one for line in chains for one in _helpers(line) if one.account is not None}
     wanted = set(helpers)
     if unreserved:
         wanted.add(0)
-    if not wanted:
-        return [], []
     found: t.Dict[t.Tuple[int, t.Tuple[str, ...]], Account] = {}
     blind = []
     own = os.geteuid()
     for uid in sorted(wanted):
         if own not in (0, uid):
             text = "%s can't be asked by another user" % Account(uid).name
-            blind.append(Blind(BLIND, text, advice="run the task with become: true"))
+            # A report that runs as root asks root's own podman alone.
+            advice = WITH_RIGHTS if may_ask or uid == 0 else ""
+            blind.append(Blind(BLIND if uid == 0 else BLIND_OF_ANOTHER, text, advice=advice))
+            continue
+        if uid != own and not may_ask:
+            blind.append(Blind(BLIND_OF_ANOTHER, "%s: %s" % (Account(uid).name, NOT_ASKED)))
             continue
         monitors = [account for account in map(_account_of, conmons(uid)) if account]
         if not monitors and uid in helpers:
-            monitors = [Account(uid, environment=_environment(helpers[uid]))]
+            helper = helpers[uid]
+            trusted = uid not in evidence.accounts() or _is_proven(helper.pid, PODMAN_HELPERS)
+            if trusted or helper.container is not None:
+                monitors = [Account(uid, environment=_environment(helper.pid) if trusted else ())]
         for account in monitors:
             # The same containers, whatever else was set when one of them was started.
             found.setdefault((uid, account.command), account)
@@ -117,8 +149,12 @@ def _helpers(line: t.Sequence[Process]) -> t.List[Process]:
     return found or (list(line[:1]) if container is not None else [])
 
 
+def _is_proven(pid: int, names: t.AbstractSet[str]) -> bool:
+    return not names.isdisjoint(evidence.process_names(pid))
+
+
 def conmons(uid: int) -> t.List[int]:
-    """Pids of an account's conmon processes in our namespaces."""
+    """Pids of an account's conmon processes in our namespaces; of our own accounts only those that are proven."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -126,9 +162,7 @@ def conmons(uid: int) -> t.List[int]:
                 with open("/proc/%s/comm" % name, "rb") as stream:
                     if stream.read(16) != CONMON:
                         continue
-                with open("/proc/%s/status" % name, "rb") as stream:
-                    owner = processes.parse_status(stream.read()).effective_uid
-                if owner == uid and _is_of_this_host(int(name), uid):
+                if _is_of(int(name), uid) and _is_of_this_host(int(name), uid):
                     found.append(int(name))
             except OSError:
                 # ended meanwhile, or hidden
@@ -136,12 +170,21 @@ def conmons(uid: int) -> t.List[int]:
     return sorted(found)
 
 
+def _is_of(pid: int, uid: int) -> bool:
+    """Whether a conmon's words are this account's: nobody else has started it, by a set-uid program of that account."""
+    with open("/proc/%d/status" % pid, "rb") as stream:
+        uids = evidence.uids(stream.read(1 << 16))
+    if uids != (uid, uid, uid):
+        return False
+    if uid in evidence.accounts():
+        return _is_proven(pid, _CONMONS)
+    return not os.stat("/proc/%d/exe" % pid).st_mode & stat.S_ISUID
+
+
 def _is_of_this_host(pid: int, uid: int) -> bool:
     """Whether it is in our own namespaces. Without root, podman has user and mount namespaces of its own."""
-    names = ("pid", "net") if uid else ("pid", "net", "mnt", "user")
-    return all(
-        os.stat("/proc/%d/ns/%s" % (pid, name)).st_ino == os.stat("/proc/self/ns/%s" % name).st_ino for name in names
-    )
+    kinds = ("pid", "net") if uid else ("pid", "net", "mnt", "user")
+    return all(namespaces.same(pid, kind) for kind in kinds)
 
 
 def _account_of(pid: int) -> t.Optional[Account]:
@@ -150,7 +193,7 @@ def _account_of(pid: int) -> t.Optional[Account]:
         with open("/proc/%d/cmdline" % pid, "rb") as stream:
             options = parse_conmon(stream.read(1 << 20))
         with open("/proc/%d/status" % pid, "rb") as stream:
-            uid = processes.parse_status(stream.read()).effective_uid
+            uid = processes.parse_status(stream.read()).real_uid
     except OSError:
         return None
     return None if options is None else Account(uid, (PROGRAM,) + options, _environment(pid))
@@ -198,7 +241,7 @@ def ask(account: Account, question: Question, until: float, found: t.List[Contai
     :param until: when all of its answers have to be there (monotonic seconds).
     """
     try:
-        entries = answers.objects({"all": answers.decoded(_said(account, _LIST, until))}, "all")
+        entries = _listed(_said(account, _LIST, until))
         chosen = choose(entries, question)
         if not chosen:
             return
@@ -207,18 +250,32 @@ def ask(account: Account, question: Question, until: float, found: t.List[Contai
         identities = tuple(dict.fromkeys(answers.identifier(one, "Id") for one in chosen + along))
         # One that has gone meanwhile makes it fail, but it tells of the others.
         said = _said(account, ("container", "inspect") + identities, until, partly=True)
-        inspected = {
-            answers.identifier(one, "Id"): one for one in answers.objects({"all": answers.decoded(said)}, "all")
-        }
+        inspected = {answers.identifier(one, "Id"): one for one in _listed(said)}
         for entry in chosen:
             container = parse(inspected, entry, entries, account)
             if container and container.restart in _RESTARTED:
                 container = container._replace(can_persist=_version(account, until) >= _CAN_PERSIST)
             if container:
-                found.append(container)
+                found.append(_believed(account, container))
     except _Refused as refusal:
         text = "%s can't be asked: %s" % (account.name, refusal)
-        blind.append(Blind(BLIND, text, advice="look what hinders it: %s ps" % PROGRAM))
+        code = BLIND_OF_ANOTHER if account.claimed else BLIND
+        blind.append(Blind(code, text, advice="look what hinders it: %s ps" % PROGRAM))
+
+
+def _listed(said: str) -> t.List[t.Any]:
+    """The objects of a list; what can't be read whole is not taken for an empty one."""
+    content = answers.decoded(said)
+    if not isinstance(content, list) and said.strip() not in ("", "null"):
+        raise _Refused("its answer is no list of containers, or too long a one")
+    return answers.objects({"all": content}, "all")
+
+
+def _believed(account: Account, container: Container) -> Container:
+    """The container with an orchestrator only where that is really there: its label may come with the image."""
+    if container.orchestrator and (account.claimed or not orchestrators.runs(container.orchestrator)):
+        return container._replace(orchestrator="")
+    return container
 
 
 def choose(entries: t.Sequence[t.Any], question: Question) -> t.List[t.Any]:
@@ -296,6 +353,7 @@ def parse(
         service=service,
         orchestrator=orchestrator,
         unit=answers.text(labels, "PODMAN_SYSTEMD_UNIT"),
+        monitor=answers.number(content, "State", "ConmonPid") or 0,
         pod=pod if infra else "",
         members=tuple(sorted(_name(one) for one in members)),
         command=account.command,
@@ -339,4 +397,7 @@ def _said(account: Account, words: t.Tuple[str, ...], until: float, partly: bool
     answer = command.run(account.command + words, left, uid=uid, environment=dict(account.environment))
     if answer.problem and not (partly and answer.stdout.strip() and not answer.timed_out):
         raise _Refused(answer.problem[:400])
+    most = _MOST_OF_OTHERS if account.claimed else _MOST
+    if len(answer.stdout) > most:
+        raise _Refused("an answer of more than %d MB" % (most >> 20))
     return answer.stdout

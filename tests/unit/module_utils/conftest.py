@@ -30,6 +30,7 @@ settings.load_profile("ports")
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
+PR_SET_NAME, PR_GET_NAME = 15, 16
 PR_SET_DUMPABLE = 4
 NOBODY = 65534
 ENGINES = Path(__file__).resolve().parents[1] / "data" / "engines"
@@ -138,15 +139,20 @@ class UnixServer:
 
 
 @pytest.fixture
-def unix_server(tmp_path):
-    """A function that starts a `UnixServer`."""
+def unix_server(roots_path):
+    """A function that starts a `UnixServer`, as an engine of ours is: proven by its place, and by its process."""
     servers = []
+    name = ctypes.create_string_buffer(16)
+    library = ctypes.CDLL(None)
+    library.prctl(PR_GET_NAME, name)
 
     def start(answer):
-        servers.append(UnixServer(tmp_path / ("s%d" % len(servers)), answer))
+        library.prctl(PR_SET_NAME, b"dockerd")
+        servers.append(UnixServer(roots_path / ("s%d" % len(servers)), answer))
         return servers[-1]
 
     yield start
+    library.prctl(PR_SET_NAME, name.value)
     for one in servers:
         one.close()
 

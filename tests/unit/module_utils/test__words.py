@@ -279,7 +279,7 @@ CONTAINER = Container(
 
 
 def test_a_container_is_named_with_its_project_and_its_relay():
-    snapshot = held("docker-proxy")._replace(containers=(CONTAINER,))
+    snapshot = held("docker-proxy", proven=("docker-proxy",))._replace(containers=(CONTAINER,))
     assert line(snapshot) == (
         "port 8080/tcp: held by the docker container shop-web-1 (project shop, service web, docker-proxy, pid 812), "
         "running for 3 h 12 min"

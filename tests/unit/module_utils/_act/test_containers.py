@@ -221,8 +221,10 @@ def test_an_engine_that_is_gone(tmp_path):
 
 
 def test_somebody_else_on_the_engines_socket(engine):
-    outcome = stop(engine.container()._replace(user=os.geteuid() + 1))
-    assert (outcome.result, outcome.acted) == ("failed", False) and "listens there" in outcome.error.reason
+    outcome = stop(engine.container()._replace(user=65534))
+    assert (outcome.result, outcome.acted) == ("failed", False)
+    # as nobody, the socket of this test is closed to us: it is never asked as ourselves
+    assert "listens there" in outcome.error.reason or "Permission denied" in outcome.error.reason
     assert engine.asked == []
 
 

@@ -11,7 +11,12 @@ import time
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Process
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import containers, docker, podman
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    containers,
+    docker,
+    docker_engines,
+    podman,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import by_protocol
 
 WEB = by_protocol([("tcp", 8080)])
@@ -30,11 +35,11 @@ class Asked:
 def asked(monkeypatch):
     one = Asked()
 
-    def running(rootless):
-        one.rootless = set(rootless)
+    def running(users, may_ask, clock):
+        one.rootless, one.may_ask = set(users), may_ask
         return one.engines, []
 
-    def accounts(chains, unreserved):
+    def accounts(chains, unreserved, may_ask):
         one.chains, one.unreserved = [[process.pid for process in line] for line in chains], unreserved
         return one.accounts, []
 
@@ -49,7 +54,7 @@ def asked(monkeypatch):
         assert 0 < until - time.monotonic() <= containers.BOUND
         found += one.says.get(account.uid, [])
 
-    monkeypatch.setattr(docker, "running", running)
+    monkeypatch.setattr(docker_engines, "running", running)
     monkeypatch.setattr(docker, "ask", ask_docker)
     monkeypatch.setattr(podman, "accounts", accounts)
     monkeypatch.setattr(podman, "ask", ask_podman)

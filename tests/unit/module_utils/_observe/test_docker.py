@@ -1,17 +1,18 @@
 # Copyright (c) 2026, the harbormaster.ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Docker engines: found by their processes and sockets, and understood by recorded answers of Docker 20.10."""
+"""What Docker engines say, by recorded answers of Docker 20.10."""
 
 from __future__ import annotations
 
 import os
-import socket
+import shutil
+import subprocess
 import time
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Endpoint
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import docker, engines
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import docker, orchestrators
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import by_protocol
 
 ENGINE = docker.Engine(812, 0, "/run/docker.sock")
@@ -154,7 +155,11 @@ def asked(server, ports=(), ids=(), seconds=5.0):
 @pytest.fixture
 def lab(recorded, engine_at):
     """An engine with all that was recorded, and its routes."""
-    routes = {"/containers/json": recorded("docker-20.10-containers"), "/services": recorded("docker-20.10-services")}
+    routes = {
+        "/containers/json": recorded("docker-20.10-containers"),
+        "/services": recorded("docker-20.10-services"),
+        "/info": {"Swarm": {"LocalNodeState": "inactive"}},
+    }
     for name in ("web", "one", "looping", "hostnet", "task"):
         content = recorded("docker-20.10-" + name)
         routes["/containers/%s/json" % content["Id"]] = content
@@ -231,91 +236,107 @@ def test_an_engine_that_hangs(lab):
 
 @pytest.mark.parametrize("answer", [{}, [7, None, []], {"a": [1]}, "text"])
 def test_an_answer_that_nobody_has_documented(engine_at, answer):
+    """What is no list is not taken for an empty one."""
     server = engine_at({"/containers/json": answer, "/services": answer})
-    assert asked(server, [("tcp", 8080)]) == ([], [])
+    found, blind = asked(server, [("tcp", 8080)])
+    assert found == [] and bool(blind) is not isinstance(answer, list)
 
 
-# Which engines run -------------------------------------------------------------------------------------------------
+# Who runs it -------------------------------------------------------------------------------------------------------
 
-TABLE = b"""Num       RefCount Protocol Flags    Type St Inode Path
-0000000000000000: 00000002 00000000 00010000 0001 01 28000 /run/docker.sock
-0000000000000000: 00000003 00000000 00000000 0001 03 28001 /run/docker.sock
-0000000000000000: 00000002 00000000 00010000 0001 01 28002 /run/docker/libnetwork/7c4414348643.sock
-0000000000000000: 00000002 00000000 00010000 0005 01 28003 @abstract
-0000000000000000: 00000002 00000000 00010000 0001 01 28004
-0000000000000000: 00000002 00000000 00010000 0001 01 28005 /tmp/a b\xff.sock
-0000000000000000: 00000002 00000000 00010000 0001 01    28006 /tmp/a b.sock
-0000000000000000: 00000002 00000000 00010000 0001 01 28007 relative.sock
-"""
+NODE, TASK = "1ciubybc2xre9tw4eye0ly5tr", "i9hb3dk4qgn40o6mstlpq9g88"
 
 
-def test_who_listens():
-    """Connections, abstract and unnamed sockets, and paths that would have to be altered to be shown, are left out."""
-    assert docker.listening(TABLE) == {
-        28000: "/run/docker.sock",
-        28002: "/run/docker/libnetwork/7c4414348643.sock",
-        28006: "/tmp/a b.sock",
-    }
-    assert docker.listening(b"") == {}
+def orchestrator(lab, port=8201, uid=None):
+    found, blind = [], []
+    engine = docker.Engine(os.getpid(), os.geteuid() if uid is None else uid, lab.path)
+    docker.ask(engine, docker.Question(by_protocol([("tcp", port)]), frozenset()), time.monotonic() + 5, found, blind)
+    assert blind == [] and len(found) == 1
+    return found[0].orchestrator, found[0].service
 
 
-def test_the_sockets_of_a_process(tmp_path):
-    names = ["docker.sock", "other.sock", "metrics.sock", "libnetwork/0123.sock", "containerd/containerd.sock.ttrpc"]
-    sockets = []
-    try:
-        for name in names:
-            path = tmp_path / name
-            path.parent.mkdir(exist_ok=True)
-            sockets.append(socket.socket(socket.AF_UNIX))
-            sockets[-1].bind(str(path))
-            sockets[-1].listen()
-        there = docker.listening(engines.unix_table("self"))
-        there[1] = "/run/docker.sock"
-        assert docker.candidates(os.getpid(), there) == [str(tmp_path / "docker.sock"), str(tmp_path / "other.sock")]
-    finally:
-        for one in sockets:
-            one.close()
+def info(manager=True, state="active", node=NODE):
+    return {"Swarm": {"NodeID": node, "LocalNodeState": state, "ControlAvailable": manager}}
 
 
-def test_without_its_descriptors_the_usual_place_counts(monkeypatch):
-    """A process of another user: its command line is all there is, and often it says nothing."""
-    monkeypatch.setattr(docker.descriptors, "inodes_of", lambda pid: set())
-    there = {1: "/run/docker.sock", 2: "/srv/docker.sock", 3: "/srv/x.sock"}
-    said = {}
-    monkeypatch.setattr(docker, "_command", lambda pid: said[pid])
-    said[1] = b"/usr/bin/dockerd\0-H\0fd://"
-    assert docker.candidates(1, there) == ["/run/docker.sock", "/srv/docker.sock"]
-    for words in (b"-H\0unix:///srv/x.sock", b"--host=unix:///srv/x.sock", b"-Hunix:///srv/x.sock"):
-        said[1] = b"dockerd\0" + words + b"\0--debug"
-        assert docker.candidates(1, there) == ["/srv/x.sock"]
+def test_a_task_that_the_manager_knows(lab, recorded):
+    lab.routes["/info"] = info()
+    lab.routes["/tasks/" + TASK] = {"Status": {"ContainerStatus": {"ContainerID": recorded("docker-20.10-task")["Id"]}}}
+    assert orchestrator(lab) == ("swarm", "sw2")
 
 
-def test_engines_of_others_are_refused_once(monkeypatch):
-    """Which of these is ours can't be told by another user: one socket is closed to us, and that is said once."""
-
-    def refused(path, seconds):
-        raise docker.engine_api.EngineSilent(path, "Permission denied", refused=True)
-
-    monkeypatch.setattr(docker, "daemons", lambda: [11, 12, 13])
-    monkeypatch.setattr(docker, "_is_ours", lambda pid: None)
-    monkeypatch.setattr(docker, "_uid", lambda pid: 0)
-    monkeypatch.setattr(docker, "candidates", lambda pid, there: ["/run/docker.sock"])
-    monkeypatch.setattr(docker.engine_api, "peer", refused)
-    found, (blind,) = docker.running(frozenset())
-    assert found == [] and "at /run/docker.sock: Permission denied" in blind.text and "become" in blind.advice
+def test_a_task_on_a_worker(lab):
+    lab.routes["/info"] = info(manager=False)
+    assert orchestrator(lab) == ("swarm", "sw2")
 
 
 @pytest.mark.parametrize(
-    ("table", "expected"),
-    [
-        (TABLE, [docker.Engine(0, 0, "/run/docker.sock")]),
-        (TABLE.replace(b"libnetwork", b"elsewhere"), []),
-        (b"", []),
-    ],
-    ids=["in operation", "only its socket", "nothing"],
+    "said",
+    [info(False, "inactive"), info(False, ""), info(False, node="other"), info(True), {}, []],
+    ids=["no swarm", "silent", "another node", "its manager knows no such task", "nothing", "odd"],
 )
-def test_an_engine_whose_process_is_hidden(monkeypatch, table, expected):
-    """hidepid: nobody is to be seen, but a socket that only an engine in operation has."""
-    monkeypatch.setattr(docker, "daemons", lambda: [])
-    monkeypatch.setattr(docker.engines, "unix_table", lambda pid: table)
-    assert docker.running(frozenset()) == (expected, [])
+def test_a_label_of_swarm_without_a_swarm(lab, said):
+    """Any image may bring it."""
+    lab.routes["/info"] = said
+    assert orchestrator(lab) == ("", "sw2")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("com.docker.swarm.task.name", "sw2.1.x"),
+        ("com.docker.swarm.task.id", "../../x"),
+        ("com.docker.swarm.task.id", "1"),
+    ],
+)
+def test_a_label_of_swarm_on_another_container(lab, recorded, name, value):
+    content = recorded("docker-20.10-task")
+    content["Config"]["Labels"][name] = value
+    lab.routes["/containers/%s/json" % content["Id"]] = content
+    lab.routes["/info"] = info(False)
+    assert orchestrator(lab) == ("", "sw2")
+
+
+LABELS = {
+    "kubernetes": ({"io.kubernetes.pod.name": "web-7", "io.kubernetes.pod.namespace": "prod"}, "kubelet"),
+    "nomad": ({"com.hashicorp.nomad.alloc_id": "a", "com.hashicorp.nomad.task_name": "web-7"}, "nomad"),
+}
+
+
+@pytest.fixture
+def agent(roots_path):
+    """A function that starts a program of this name, as root's or somebody else's."""
+    running = []
+
+    def start(name, uid=0):
+        path = roots_path / name
+        shutil.copy("/bin/sleep", str(path))
+        os.chown(str(path), uid, uid)
+        running.append(subprocess.Popen(["setpriv", "--reuid", str(uid), "--clear-groups", str(path), "60"]))
+        for _attempt in range(200):
+            with open("/proc/%d/comm" % running[-1].pid, encoding="ascii") as stream:
+                if stream.read().strip() == name:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("it does not run")
+
+    yield start
+    for one in running:
+        one.kill()
+        one.wait()
+
+
+@pytest.mark.parametrize("kind", sorted(LABELS))
+@pytest.mark.parametrize("uid", [0, 65534, None])
+def test_a_label_counts_where_the_orchestrators_agent_is(lab, recorded, agent, kind, uid):
+    labels, program = LABELS[kind]
+    content = recorded("docker-20.10-web")
+    content["Config"]["Labels"] = labels
+    lab.routes["/containers/%s/json" % content["Id"]] = content
+    if uid is not None:
+        agent(program, uid)
+    assert orchestrator(lab, 8080) == (kind if uid == 0 else "", "web-7")
+
+
+def test_an_image_with_the_same_name_as_its_agent_proves_nothing():
+    assert not orchestrators.runs("swarm") and not orchestrators.runs("")

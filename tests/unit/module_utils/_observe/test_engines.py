@@ -110,9 +110,9 @@ def runs_here(directory, routes):
         return seen(), seen(by_protocol([("tcp", 9999)])), path
 
 
-def test_an_engine_that_runs(in_netns, routes, tmp_path):
+def test_an_engine_that_runs(in_netns, routes, roots_path):
     """Found without a single socket on the port, and silent about what it does not publish."""
-    web, other, path = in_netns(runs_here, str(tmp_path), routes)
+    web, other, path = in_netns(runs_here, str(roots_path), routes)
     assert web == ([("web", path, None)], [])
     assert other == ([], [])
 
@@ -128,8 +128,8 @@ def by_user(routes):
         return runs_here(directory, routes)[0]
 
 
-def test_an_engine_of_another_namespace_is_not_asked(in_netns, routes, tmp_path):
-    path = str(tmp_path / "far" / "docker.sock")
+def test_an_engine_of_another_namespace_is_not_asked(in_netns, routes, roots_path):
+    path = str(roots_path / "far" / "docker.sock")
     os.makedirs(os.path.dirname(path))
     with process("dockerd", serving(path, routes)):
         found, blind = in_netns(looks, routes)
@@ -156,20 +156,21 @@ def starts_nothing(path):
         return found
 
 
-def test_the_socket_of_an_engine_that_does_not_run_is_left_alone(in_netns, tmp_path):
+def test_the_socket_of_an_engine_that_does_not_run_is_left_alone(in_netns, roots_path):
     """Whoever connects to it, systemd, starts the engine."""
-    assert in_netns(starts_nothing, str(tmp_path / "docker.sock")) == ([], [])
+    assert in_netns(starts_nothing, str(roots_path / "docker.sock")) == ([], [])
 
 
 def activated(directory, routes):
     """The socket was made by somebody else, as systemd does it, and handed on."""
     path = directory + "/docker.sock"
+    ctypes.CDLL(None).prctl(PR_SET_NAME, b"systemd")
     with contextlib.closing(listener(path)) as one, process("dockerd", serving(path, routes, one)):
         return seen(), path
 
 
-def test_an_engine_that_was_started_on_demand(in_netns, routes, tmp_path):
-    found, path = in_netns(activated, str(tmp_path), routes)
+def test_an_engine_that_was_started_on_demand(in_netns, routes, roots_path):
+    found, path = in_netns(activated, str(roots_path), routes)
     assert found == ([("web", path, None)], [])
 
 
@@ -183,9 +184,9 @@ def two(directory, routes):
             return seen()
 
 
-def test_two_engines(in_netns, routes, tmp_path):
-    found, blind = in_netns(two, str(tmp_path), routes)
-    assert (found, blind) == ([("web", str(tmp_path) + "/b/docker.sock", None)], [])
+def test_two_engines(in_netns, routes, roots_path):
+    found, blind = in_netns(two, str(roots_path), routes)
+    assert (found, blind) == ([("web", str(roots_path) + "/b/docker.sock", None)], [])
 
 
 def hangs(directory, routes, several):
@@ -199,11 +200,11 @@ def hangs(directory, routes, several):
             return seen(), time.monotonic() - began
 
 
-def test_one_that_hangs_does_not_hide_the_other(in_netns, routes, tmp_path, monkeypatch):
+def test_one_that_hangs_does_not_hide_the_other(in_netns, routes, roots_path, monkeypatch):
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import containers
 
     monkeypatch.setattr(containers, "BOUND", 0.5)
-    (found, blind), seconds = in_netns(hangs, str(tmp_path), routes, True)
+    (found, blind), seconds = in_netns(hangs, str(roots_path), routes, True)
     assert [name for name, _path, _user in found] == ["web"]
     assert len(blind) == 1 and "no answer within 0.5 s" in blind[0] and seconds < 5
 
@@ -241,12 +242,11 @@ def impostor(directory, routes):
             return seen()
 
 
-def test_an_impostor_is_not_asked(in_netns, routes):
-    # pytest's own directories are closed to other users
-    with tempfile.TemporaryDirectory() as directory:
-        found, blind = in_netns(impostor, directory, routes)
+def test_an_impostor_is_not_asked(in_netns, routes, roots_path):
+    """It is not even connected to, once others may write the folder."""
+    found, blind = in_netns(impostor, str(roots_path), routes)
     assert found == []
-    assert len(blind) == 1 and "another process listens" in blind[0]
+    assert len(blind) == 1 and "others than root may write its folder" in blind[0]
 
 
 # The way there -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import contextlib
 import ctypes
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,8 +100,8 @@ def monitor(command_line, environment, uid):
             process.wait()
 
 
-def accounts(processes, unreserved=False):
-    found, blind = podman.accounts([processes] if processes else [], unreserved)
+def accounts(processes, unreserved=False, may_ask=True):
+    found, blind = podman.accounts([processes] if processes else [], unreserved, may_ask)
     return list(found), [(one.code, one.text, one.advice) for one in blind]
 
 
@@ -132,10 +134,10 @@ def test_whose_containers_are_behind_a_relay(in_netns):
     assert nobody == ([], [])
 
 
-def without_a_monitor():
+def without_a_monitor(name):
     os.environ["XDG_RUNTIME_DIR"] = "/run/mine"
-    script = "import os, sys; os.write(1, b'x'); sys.stdin.read()"
-    words = [sys.executable, "-c", script]
+    script = "import ctypes, os, sys; ctypes.CDLL(None).prctl(15, b'%s'); os.write(1, b'x'); sys.stdin.read()"
+    words = [sys.executable, "-c", script % name]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         # Popen may return before the program has its own environment, where the kernel has vfork.
         assert process.stdout.read(1) == b"x"
@@ -145,9 +147,14 @@ def without_a_monitor():
 
 
 def test_without_a_conmon_the_relays_own_settings_count(in_netns):
-    ((one,), blind), unheld = in_netns(without_a_monitor)
+    ((one,), blind), unheld = in_netns(without_a_monitor, "pasta.avx2")
     assert one.command == ("podman",) and ("XDG_RUNTIME_DIR", "/run/mine") in one.environment and blind == []
     assert unheld == ([], [])
+
+
+def test_another_program_of_roots_is_no_relay(in_netns):
+    """Anybody can start some of these (su) under any name."""
+    assert in_netns(without_a_monitor, "su")[0] == ([], [])
 
 
 @pytest.mark.parametrize("kind", [0x00020000, 0x40000000], ids=["mounts", "network"])
@@ -176,7 +183,7 @@ def as_nobody():
 
 def test_another_users_containers_need_root(in_netns):
     (found, ((code, text, advice),)), (also, ((_code, roots, _advice),)) = in_netns(as_nobody, user=True)
-    assert found == also == [] and code == "container_engine" and "become: true" in advice
+    assert found == also == [] and code == "container_engine_of_another" and "become: true" in advice
     assert "user 1001" in text and "user root" in roots
 
 
@@ -197,8 +204,67 @@ def test_a_user_inside_of_a_container_is_no_account(monkeypatch):
     """Its process runs as one of the account's other users; who watches over it runs as the account."""
     monkeypatch.setattr(podman, "conmons", lambda uid: [])
     inside = relay("httpd", 165635, container=Container("podman", "a" * 64))
-    found, blind = accounts([inside, relay("conmon", os.geteuid())])
+    with monitor(b"conmon\0", {}, os.geteuid()) as pid:
+        found, blind = accounts([inside, relay("conmon", os.geteuid(), pid)])
     assert [one.uid for one in found] == [os.geteuid()] and blind == []
+
+
+def set_uid_of_another(directory, other):
+    """A set-uid program of root's (or bob's) that nobody has started, by the name of conmon and with words of its choice."""
+    program = directory + "/conmon"
+    words = line("--root", "/tmp/evil").split(b"\0")[:-1]
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        os.dup2(reader, 0)
+        os.execve(program, words, {"CONTAINERS_CONF": "/tmp/evil"})
+    try:
+        for _attempt in range(200):
+            with open("/proc/%d/comm" % pid, encoding="ascii") as stream:
+                if stream.read() == "conmon\n":
+                    break
+            time.sleep(0.02)
+        with open("/proc/%d/status" % pid, "rb") as stream:
+            uids = podman.evidence.uids(stream.read())
+        one = Process(pid, "conmon", uid=other, real_uid=65534)
+        return uids, podman.conmons(other), podman.conmons(65534), accounts([one]), accounts([one], may_ask=False)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(reader)
+        os.close(writer)
+
+
+@pytest.mark.parametrize("other", [0, 1])
+def test_a_set_uid_program_speaks_for_who_has_started_it(in_netns, roots_path, other):
+    """Nobody's words are run as nobody at most, and in a report not at all."""
+    program = roots_path / "conmon"
+    shutil.copy("/bin/cat", str(program))
+    os.chown(str(program), other, other)
+    program.chmod(0o4755)
+    uids, of_other, of_nobody, asked, reported = in_netns(set_uid_of_another, str(roots_path), other)
+    assert uids == (65534, other, other), "the program has to be a set-uid one here"
+    assert of_other == of_nobody == []
+    (account,), _blind = asked
+    assert account.uid == 65534 and account.command == ("podman",)
+    assert reported[0] == [] and "not asked" in reported[1][0][1] and reported[1][0][2] == ""
+
+
+def as_root_by_another_program():
+    words = line("--root", "/tmp/evil")
+    with monitor(words, {"CONTAINERS_CONF": "/tmp/evil"}, 0) as pid:
+        found = podman.conmons(0)
+        # what it is called is all that a program of root's has from whoever has started it
+        podman.evidence.INTERPRETERS = re.compile(r"none\Z")
+        return pid, found, podman.conmons(0), accounts([relay("conmon", 0, pid)])
+
+
+def test_a_program_of_roots_that_is_only_called_conmon(in_netns):
+    pid, as_interpreter, as_any_program, found = in_netns(as_root_by_another_program)
+    assert as_interpreter == [pid] and as_any_program == [] and found == ([], [])
 
 
 # What it says ------------------------------------------------------------------------------------------------------
@@ -311,7 +377,20 @@ def test_a_unit_that_runs_it(recorded, podman_command):
         one["HostConfig"]["AutoRemove"] = True
     answers["container inspect *"] = json.dumps(said)
     (one,), _blind = ask(podman_command(answers), [("tcp", 8300)])
-    assert one.unit == "container-pweb.service" and one.removed_on_stop
+    assert one.unit == "container-pweb.service" and one.removed_on_stop and one.monitor > 1
+
+
+@pytest.mark.parametrize(
+    "label", ["io.kubernetes.pod.name", "com.docker.swarm.task.id", "com.hashicorp.nomad.alloc_id"]
+)
+def test_a_label_of_an_image_makes_no_orchestrator(recorded, podman_command, label):
+    answers = routes(recorded)
+    said = recorded("podman-4.3-inspect")
+    for one in said:
+        one["Config"]["Labels"] = {label: "x"}
+    answers["container inspect *"] = json.dumps(said)
+    (one,), _blind = ask(podman_command(answers), [("tcp", 8300)])
+    assert one.orchestrator == ""
 
 
 @pytest.mark.parametrize(
@@ -349,7 +428,22 @@ def test_a_podman_that_is_gone(tmp_path):
     assert found == [] and "not installed" in blind.text
 
 
-@pytest.mark.parametrize("text", ["", "null", "{}", "[7, null, {}]", "<html>", '[{"Id": "../x", "State": "running"}]'])
-def test_an_answer_that_nobody_has_documented(podman_command, text):
-    found, _blind = ask(podman_command({"ps *": text}), [("tcp", 8300)])
-    assert found == []
+@pytest.mark.parametrize(
+    ("text", "understood"),
+    [
+        ("", True),
+        ("null", True),
+        ("[7, null, {}]", True),
+        ('[{"Id": "../x", "State": "running"}]', True),
+        ("{}", False),
+        ("<html>", False),
+        ('[{"Id": ', False),
+        ("[" + " " * (5 << 20) + "]", False),
+        ("[" * 100000, False),
+    ],
+    ids=["nothing", "null", "odd", "bad id", "object", "html", "cut", "huge", "deep"],
+)
+def test_an_answer_that_nobody_has_documented(podman_command, text, understood):
+    """What can't be read whole is not taken for an empty list."""
+    found, blind = ask(podman_command({"ps *": text}), [("tcp", 8300)])
+    assert found == [] and bool(blind) is not understood
