@@ -198,6 +198,7 @@ class Supervised(t.NamedTuple):
     :param why: why it can't be asked, as a clause; empty when it answers.
     :param returns_at_boot: whether it starts the program with itself; None when that is not known.
     :param stops: all pids that the command stops, as far as the supervisor says so.
+    :param unasked: it is a program of another account, which only a run that changes things asks.
     """
 
     supervisor: str
@@ -211,6 +212,7 @@ class Supervised(t.NamedTuple):
     why: str = ""
     returns_at_boot: t.Optional[bool] = None
     stops: t.Tuple[int, ...] = ()
+    unasked: bool = False
 
 
 class Process(t.NamedTuple):

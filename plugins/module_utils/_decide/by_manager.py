@@ -365,7 +365,7 @@ def _supervised(case: Case) -> t.Optional[Refusal]:
         proven = matching.proven(parent, [name for name, _command in tables.SUPERVISORS])
         return refusal if proven else case.claimed(refusal, parent.name)
     supervisor = "%s (pid %d)" % (found.supervisor, found.pid)
-    if not found.stop:
+    if not found.stop and not found.unasked:
         command = tables.SUPERVISOR_COMMANDS.get(found.supervisor, "its own command")
         command = command.replace("NAME", found.program or "NAME")
         why = " (%s)" % found.why if found.why else ""
@@ -374,7 +374,10 @@ def _supervised(case: Case) -> t.Optional[Refusal]:
         return reasons.own_ancestor(case.who)
     if case.policy.persist and found.returns_at_boot:
         why = "%s starts it when it starts itself" % found.supervisor
-        return reasons.cannot_persist(case.who, why, "turn its start off in the configuration of %s" % found.supervisor)
+        remedy = tables.SUPERVISOR_LASTING.get(found.supervisor, "turn its start off in the configuration of %s")
+        if "%" in remedy:
+            remedy %= found.supervisor
+        return reasons.cannot_persist(case.who, why, remedy.replace("NAME", found.program))
     return None
 
 

@@ -61,7 +61,7 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
         for step in planned
         if step.survivors
     )
-    warnings += _other_init(snapshot, planned) + _unsent(policy, planned)
+    warnings += _other_init(snapshot, planned) + _unsent(policy, planned) + _unasked(planned)
     predicted = tuple(_predicted(snapshot, port, index.rows(port.wish)) for port in judged)
     return Plan(predicted, tuple(planned), general + warnings)
 
@@ -104,6 +104,17 @@ def _other_init(snapshot: Snapshot, planned: t.Sequence[Step]) -> t.Tuple[str, .
         % (step.target, first.name)
         for step in planned
         if step.action == "signal" and snapshot.processes[step.roots[0].pid].parent_pid == 1
+    )
+
+
+def _unasked(planned: t.Sequence[Step]) -> t.Tuple[str, ...]:
+    """What a look that changes nothing can't know: what a supervisor of another account would answer."""
+    return tuple(
+        "%s is run by %s (pid %d), a program of another account, which is not asked now: the run that stops it asks it, as "
+        "that account, and fails with supervised when it does not answer"
+        % (step.target, step.supervised.supervisor, step.supervised.pid)
+        for step in planned
+        if step.supervised is not None and step.supervised.unasked
     )
 
 

@@ -50,9 +50,12 @@ def find(snapshot: Snapshot, wish: Wish, rows: Rows, bindable: t.Optional[bool])
 
 
 def supervisor(snapshot: Snapshot, process: Process) -> t.Optional[t.Tuple[Process, str]]:
-    """The supervisor that is the parent of a process, and the command that it takes."""
+    """The supervisor that is the parent of a process, and the command that it takes.
+
+    What an account calls a program of its own says nothing of another account's processes.
+    """
     parent = snapshot.processes.get(process.parent_pid)
-    if parent is None or parent.pid == 1:
+    if parent is None or parent.pid == 1 or not (parent.account in (0, process.account) or parent.proven):
         return None
     for name, command in tables.SUPERVISORS:
         if matching.program(parent, (name,)):
@@ -90,6 +93,8 @@ def describe(snapshot: Snapshot, holder: Holder) -> str:
         facts.append((holder.unit or process.unit or Unit("")).name)
     if holder.supervised is not None and holder.supervised.program:
         facts.append("%s's %s" % (holder.supervised.supervisor, holder.supervised.program))
+    elif holder.supervised is not None and holder.supervised.unasked:
+        facts.append("supervised by %s, not asked" % holder.supervised.supervisor)
     return "%s (%s)" % (process.called or "a process without a name", ", ".join(facts))
 
 

@@ -303,6 +303,14 @@ SUPERVISOR_COMMANDS = {
     "monit": "monit stop NAME",
 }
 
+# What keeps a program of these from being started with its supervisor.
+SUPERVISOR_LASTING = {
+    "runit": "put an empty file down into its service directory, then run the task again",
+    "s6": "put an empty file down into its service directory, then run the task again",
+    "daemontools": "put an empty file down into its service directory, then run the task again",
+    "pm2": "as its account, stop it and have that saved: pm2 stop NAME && pm2 save",
+}
+
 # Parents that are known to start a program again; they have no command to be asked with.
 RESPAWNERS = (
     "nodemon",

@@ -1,17 +1,27 @@
 # Copyright (c) 2026, the harbormaster.ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Supervisors: what their commands say, as recorded, and what becomes of a holder with each of them."""
+"""Supervisors: what becomes of a holder with each of them, by what their commands have said, as recorded."""
 
 from __future__ import annotations
 
 import json
 import os
+import pwd
 
 import pytest
-from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command, evidence
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import supervisors
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    monit as monit_module,
+)
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    pm2,
+    processes,
+    supervisor_talk,
+    supervisors,
+)
 
 ME = os.geteuid()
 
@@ -69,71 +79,6 @@ check process matching-one matching "java"
 """
 
 
-def test_supervisorctl_status_tells_what_runs():
-    assert supervisors.parse_supervisor_status(STATUS) == [
-        supervisors.Told("shop", 834),
-        supervisors.Told("web:web_00", 901),
-    ]
-    assert supervisors.parse_supervisor_status("unix:///run/supervisor.sock no such file\n") == []
-
-
-def test_supervisorctl_avail_tells_what_starts_by_itself():
-    assert supervisors.parse_supervisor_avail(AVAIL) == {"cron": False, "shop": True, "web:web_00": True}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (
-            ["/usr/bin/python3", "/usr/bin/supervisord", "-n", "-c", "/etc/supervisor/supervisord.conf"],
-            ["/usr/bin/supervisorctl", "-c", "/etc/supervisor/supervisord.conf"],
-        ),
-        (["/opt/v/bin/python", "/opt/v/bin/supervisord", "--configuration=my.conf"], ["/opt/v/bin/supervisorctl", "-c", "/srv/my.conf"]),
-        (["/usr/bin/python3", "/usr/bin/supervisord", "-c/etc/s.conf"], ["/usr/bin/supervisorctl", "-c", "/etc/s.conf"]),
-        (["supervisord"], ["supervisorctl"]),
-        ([], ["supervisorctl"]),
-    ],
-)  # fmt: skip
-def test_supervisorctl_is_called_with_the_configuration_of_its_daemon(arguments, words):
-    assert supervisors.supervisord_words(arguments, "/srv") == words
-
-
-@pytest.mark.parametrize(
-    ("text", "pid"),
-    [
-        ("run: /srv/rs/web: (pid 927) 5s\n", 927),
-        ("run: web: (pid 12) 5s, normally down; run: log: (pid 9) 5s", 12),
-        ("down: /srv/rs/web: 1s, normally up\n", 0),
-        ("up (pid 917 pgid 917) 23 seconds\n", 917),
-        ("up (pid 917) 23 seconds\n", 917),
-        ("/srv/dt/web: up (pid 918) 31 seconds\n", 918),
-        ("fail: web: runsv not running\n", 0),
-    ],
-)
-def test_the_pid_of_a_service_directory(text, pid):
-    assert supervisors.parse_service_pid(text) == pid
-
-
-def test_pm2_lists_its_apps_behind_chatter():
-    apps = supervisors.parse_pm2(JLIST)
-    assert [(app.number, app.name, app.pid, app.cluster) for app in apps] == [
-        (0, "shop", 943, False),
-        (1, "clu", 965, True),
-        (2, "clu", 972, True),
-        (3, "down", 0, False),
-    ]
-
-
-@pytest.mark.parametrize("text", ["", "[PM2] Spawning PM2 daemon", "[", '[1, "x", {"name": "y"}]', "{}"])
-def test_what_pm2_does_not_say_is_no_app(text):
-    assert supervisors.parse_pm2(text) == []
-
-
-def test_monit_tells_pids_and_its_configuration_pid_files():
-    assert supervisors.parse_monit_status(MONIT) == [supervisors.Told("mweb", 1202)]
-    assert supervisors.parse_monit_checks(MONITRC) == {"mweb": "/run/mweb.pid", "quoted": "/run/quoted.pid"}
-
-
 # From a process to its supervisor ---------------------------------------------------------------------------------
 
 
@@ -145,6 +90,8 @@ def host(monkeypatch, tmp_path):
         answers = {}
         calls = []
         folder = str(tmp_path / "web")
+        arguments = ["/usr/bin/python3", "/usr/bin/supervisord"]
+        environment = {"PM2_HOME": "/home/bob/.pm2", "HOME": "/home/bob", "PATH": "/home/bob/bin", "SECRET": "x"}
 
         def run(self, argv, timeout, uid=None, environment=None):
             self.calls.append((tuple(argv), uid, dict(environment or {})))
@@ -157,33 +104,38 @@ def host(monkeypatch, tmp_path):
     one.answers, one.calls = {}, []
     os.mkdir(one.folder)
     monkeypatch.setattr(command, "run", one.run)
-    monkeypatch.setattr(supervisors, "_folder", lambda pid: one.folder)
-    monkeypatch.setattr(
-        supervisors,
-        "_words",
-        lambda path: (
-            ["/usr/bin/python3", "/usr/bin/supervisord"]
-            if path.endswith("cmdline")
-            else ["PM2_HOME=/home/bob/.pm2", "HOME=/home/bob", "PATH=/opt/bin:/usr/bin", "SECRET=x"]
-        ),
-    )
-    monkeypatch.setattr(supervisors, "_MONIT_PID_FILES", ())
+    monkeypatch.setattr(supervisor_talk, "folder", lambda pid: one.folder)
+    # What is proven is for other tests.
+    monkeypatch.setattr(evidence, "folder", lambda path: path)
+    monkeypatch.setattr(evidence, "listener", lambda path: path)
+    monkeypatch.setattr(evidence, "find", lambda program, path: program)
+    monkeypatch.setattr(supervisor_talk, "arguments", lambda pid: one.arguments)
+    monkeypatch.setattr(supervisor_talk, "environment", lambda pid: one.environment)
+    monkeypatch.setattr(pm2, "_exe", lambda pid: "/opt/bin/node")
+    monkeypatch.setattr(supervisor_talk, "MONIT_PID_FILES", ())
     return one
 
 
 def family(name, *below, uid=ME, **more):
-    """A supervisor with pid 100, and a chain of processes below it."""
+    """A supervisor with pid 100, proven when it is ours, and a chain of processes of the same account below it."""
+    more.setdefault("proven", (name,) if uid == ME else ())
     known = {1: Process(1, "systemd"), 100: Process(100, name, 1, uid=uid, ancestors=(1,), **more)}
     above = (100, 1)
     for pid in below:
-        known[pid] = Process(pid, "app", above[0], ancestors=above)
+        known[pid] = Process(pid, "app", above[0], uid=uid, ancestors=above)
         above = (pid, *above)
     return known
 
 
+def supervised(known, holders, stopping, may_ask=True):
+    found, blind = supervisors.asked(known, holders, stopping, Clock(), may_ask).answers()
+    assert blind == ()
+    return dict(found)
+
+
 def test_supervisord_is_asked_for_the_process_that_it_started_itself(host):
     host.answers = {"status": STATUS, "avail": AVAIL}
-    found = supervisors.supervised(family("supervisord", 834, 835), {835}, True)[835]
+    found = supervised(family("supervisord", 834, 835), {835}, True)[835]
     assert (found.program, found.pid, found.child, found.returns_at_boot) == ("shop", 100, 834, True)
     assert found.stop == ("/usr/bin/supervisorctl", "stop", "shop")
     assert found.start == ("/usr/bin/supervisorctl", "start", "shop")
@@ -191,13 +143,13 @@ def test_supervisord_is_asked_for_the_process_that_it_started_itself(host):
 
 def test_a_report_does_not_ask_what_starts_by_itself(host):
     host.answers = {"status": STATUS, "avail": AVAIL}
-    found = supervisors.supervised(family("supervisord", 834), {834}, False)[834]
+    found = supervised(family("supervisord", 834), {834}, False)[834]
     assert (found.program, found.returns_at_boot, len(host.calls)) == ("shop", None, 1)
 
 
 def test_two_holders_of_one_program_are_one_question(host):
     host.answers = {"status": STATUS, "avail": AVAIL}
-    found = supervisors.supervised(family("supervisord", 834, 835), {834, 835}, False)
+    found = supervised(family("supervisord", 834, 835), {834, 835}, False)
     assert found[834] == found[835]
     assert len(host.calls) == 1
 
@@ -205,7 +157,7 @@ def test_two_holders_of_one_program_are_one_question(host):
 def test_a_supervisor_runs_its_commands_with_its_own_rights_only(host):
     """Its configuration may name code to load: that of another user must not run as us."""
     host.answers = {"status": STATUS}
-    found = supervisors.supervised(family("supervisord", 834, uid=ME + 1), {834}, False)[834]
+    found = supervised(family("supervisord", 834, uid=ME + 1), {834}, False)[834]
     assert found.user == ME + 1
     assert [uid for _argv, uid, _environment in host.calls] == [ME + 1]
 
@@ -221,7 +173,7 @@ def test_a_supervisor_runs_its_commands_with_its_own_rights_only(host):
 )  # fmt: skip
 def test_a_supervisor_that_does_not_answer_has_no_command_and_a_reason(host, answer, why):
     host.answers = {"status": answer}
-    found = supervisors.supervised(family("supervisord", 834), {834}, True)[834]
+    found = supervised(family("supervisord", 834), {834}, True)[834]
     assert found.stop == ()
     assert why in found.why
 
@@ -236,63 +188,101 @@ def test_a_supervisor_that_does_not_answer_has_no_command_and_a_reason(host, ans
 )
 def test_service_directories(host, name, status, stop):
     host.answers = {"st": status}
-    found = supervisors.supervised(family(name, 927, 928), {928}, True)[928]
+    found = supervised(family(name, 927, 928), {928}, True)[928]
     assert (found.program, found.child, found.stop) == ("web", 927, (*stop, host.folder))
     assert found.returns_at_boot is True
     open(os.path.join(host.folder, "down"), "w").close()
-    assert supervisors.supervised(family(name, 927), {927}, True)[927].returns_at_boot is False
+    assert supervised(family(name, 927), {927}, True)[927].returns_at_boot is False
 
 
 def test_pm2_is_called_with_the_home_of_its_daemon(host):
     host.answers = {"jlist": JLIST}
-    found = supervisors.supervised(family("PM2 v5.3.0: God", 943), {943}, True)[943]
+    found = supervised(family("PM2 v5.3.0: God", 943), {943}, True)[943]
     assert (found.supervisor, found.program, found.stop) == ("pm2", "shop", ("pm2", "stop", "0"))
-    assert dict(found.environment) == {"PM2_HOME": "/home/bob/.pm2", "HOME": "/home/bob", "PATH": "/opt/bin:/usr/bin"}
+    assert dict(found.environment) == {
+        "PM2_HOME": "/home/bob/.pm2",
+        "HOME": pwd.getpwuid(ME).pw_dir,
+        "PATH": "/opt/bin:" + command.PATH,
+    }
     assert host.calls[0][2] == dict(found.environment)
 
 
-def test_the_daemon_of_pm2_holds_the_port_of_its_only_cluster(host):
+def test_the_daemon_of_pm2_holds_the_port_of_its_only_cluster(host, monkeypatch):
     host.answers = {"jlist": JLIST}
-    found = supervisors.supervised(family("PM2 v5.3.0: God"), {100}, True)[100]
+    workers = {965: Process(965, "node", 100), 972: Process(972, "node", 100), 943: Process(943, "node", 7)}
+    monkeypatch.setattr(processes, "describe", lambda pids, commands: {pid: workers[pid] for pid in pids})
+    found = supervised(family("PM2 v5.3.0: God"), {100}, True)[100]
     assert (found.program, found.stop, found.stops) == ("clu", ("pm2", "stop", "clu"), (965, 972))
 
 
 def test_of_two_clusters_of_one_daemon_none_is_guessed(host):
     host.answers = {"jlist": JLIST.replace('"name": "clu", "pm_id": 2', '"name": "other", "pm_id": 2')}
-    found = supervisors.supervised(family("PM2 v5.3.0: God"), {100}, True)[100]
+    found = supervised(family("PM2 v5.3.0: God"), {100}, True)[100]
     assert found.stop == ()
     assert "2 apps in cluster mode" in found.why
 
 
 def test_the_own_port_of_a_supervisor_is_not_supervised(host):
-    assert supervisors.supervised(family("supervisord"), {100}, True) == {}
+    assert supervised(family("supervisord"), {100}, True) == {}
     assert host.calls == []
 
 
 def test_what_runs_in_a_container_is_for_its_engine(host):
     known = family("supervisord", 834)
     known[834] = known[834]._replace(container=Container("docker", "aa"))
-    assert supervisors.supervised(known, {834}, True) == {}
+    assert supervised(known, {834}, True) == {}
     assert host.calls == []
+
+
+def test_a_process_that_pm2_names_and_has_not_started_is_not_said_to_stop(host, monkeypatch):
+    host.answers = {"jlist": JLIST}
+    others = {965: Process(965, "node", 100), 972: Process(972, "postgres", 1)}
+    monkeypatch.setattr(processes, "describe", lambda pids, commands: {pid: others[pid] for pid in pids})
+    assert supervised(family("PM2 v5.3.0: God"), {100}, True)[100].stops == (965,)
+
+
+@pytest.mark.parametrize("name", ["supervisord", "runsv", "s6-supervise", "supervise", "PM2 v5.3.0: God"])
+def test_a_supervisor_of_another_account_is_not_asked_by_a_look_that_changes_nothing(host, name):
+    found = supervised(family(name, 927, uid=ME + 1), {927}, True, may_ask=False)[927]
+    assert (found.unasked, found.stop, found.returns_at_boot) == (True, (), None)
+    assert host.calls == []
+
+
+@pytest.mark.parametrize("name", ["supervisord", "runsv", "s6-supervise", "supervise", "PM2 v5.3.0: God"])
+@pytest.mark.parametrize("may_ask", [False, True])
+def test_a_supervisor_by_name_only_runs_nothing_with_our_rights(host, name, may_ask):
+    found = supervised(family(name, 927, proven=()), {927}, True, may_ask)[927]
+    assert found.stop == () and "others than root" in found.why
+    assert host.calls == []
+
+
+def test_the_nearest_supervisor_that_can_be_one_is_asked(host):
+    """One of another account is looked past: what root's has started further up is root's."""
+    host.answers = {"status": STATUS}
+    known = {
+        1: Process(1, "systemd"),
+        100: Process(100, "supervisord", 1, uid=ME, ancestors=(1,), proven=("supervisord",)),
+        834: Process(834, "runsv", 100, uid=ME + 1, ancestors=(100, 1)),
+        835: Process(835, "app", 834, uid=ME + 2, ancestors=(834, 100, 1)),
+    }
+    assert supervised(known, {835}, False)[835].program == "shop"
 
 
 def test_a_plain_process_asks_nobody(host):
     known = {1: Process(1, "systemd"), 50: Process(50, "node", 1, ancestors=(1,))}
-    assert supervisors.supervised(known, {50, 1, 99}, True) == {}
+    assert supervised(known, {50, 1, 99}, True) == {}
     assert host.calls == []
 
 
 @pytest.fixture
 def monit(host, monkeypatch, tmp_path):
     """A host on which monit runs, with its pid file and configuration in a directory of the test."""
-    files = {
-        "/run/monit.pid": "50\n",
-        "/proc/50/comm": "monit\n",
-        "/etc/monit/monitrc": MONITRC,
-        "/run/mweb.pid": "1202\n",
-    }
-    monkeypatch.setattr(supervisors, "_MONIT_PID_FILES", ("/run/monit.pid",))
-    monkeypatch.setattr(supervisors, "_read", lambda path: files.get(path, "").encode())
+    files = {"/etc/monit/monitrc": MONITRC, "/run/mweb.pid": "1202\n"}
+    monkeypatch.setattr(supervisor_talk, "MONIT_PID_FILES", ("/proc/self/stat",))
+    monkeypatch.setattr(monit_module, "daemon", lambda: 50)
+    monkeypatch.setattr(monit_module, "_writer", lambda path: 0)
+    monkeypatch.setattr(evidence, "read", lambda path, most=0: files[path].encode() if path in files else None)
+    host.arguments = ["/usr/bin/monit"]
     host.files = files
     return host
 
@@ -306,7 +296,7 @@ HOLDERS = {
 
 def test_monit_knows_what_it_watches(monit):
     monit.answers = {"status": MONIT}
-    found = supervisors.supervised(HOLDERS, {1202, 7}, True)
+    found = supervised(HOLDERS, {1202, 7}, True)
     assert set(found) == {1202}
     assert (found[1202].program, found[1202].stop, found[1202].pid) == ("mweb", ("monit", "stop", "mweb"), 50)
 
@@ -314,28 +304,36 @@ def test_monit_knows_what_it_watches(monit):
 def test_what_monit_has_just_started_is_known_by_its_pid_file(monit):
     """Its status has the new pid only after its next round. Until then a signal would be answered with a new start."""
     monit.answers = {"status": MONIT.replace("  pid                          1202\n", "")}
-    found = supervisors.supervised(HOLDERS, {1202, 7}, True)
+    found = supervised(HOLDERS, {1202, 7}, True)
     assert set(found) == {1202}
     assert (found[1202].program, found[1202].stop, found[1202].why) == ("mweb", ("monit", "stop", "mweb"), "")
 
 
-def test_monit_is_asked_with_its_own_configuration(monit, monkeypatch):
-    monkeypatch.setattr(supervisors, "_words", lambda path: ["/usr/bin/monit", "-I", "-c", "/srv/monitrc"])
+def test_monit_is_asked_with_its_own_configuration(monit):
+    monit.arguments = ["/usr/bin/monit", "-I", "-c", "/srv/monitrc"]
     monit.files["/srv/monitrc"] = monit.files.pop("/etc/monit/monitrc")
     monit.answers = {"-c /srv/monitrc -B status": MONIT.replace("1202", "1")}
-    found = supervisors.supervised(HOLDERS, {1202}, True)[1202]
+    found = supervised(HOLDERS, {1202}, True)[1202]
     assert found.stop == ("monit", "-c", "/srv/monitrc", "stop", "mweb")
     assert found.start == ("monit", "-c", "/srv/monitrc", "start", "mweb")
 
 
 def test_a_silent_monit_is_known_by_its_pid_files(monit):
     monit.answers = {"status": command.Answer(("monit",), 1, stderr="Monit: the monit daemon is not listening")}
-    found = supervisors.supervised(HOLDERS, {1202}, True)[1202]
+    found = supervised(HOLDERS, {1202}, True)[1202]
     assert (found.program, found.stop) == ("mweb", ())
     assert "not listening" in found.why
 
 
-def test_a_pid_file_of_a_monit_that_has_gone_means_nothing(monit):
-    monit.files["/proc/50/comm"] = "bash\n"
-    assert supervisors.supervised(HOLDERS, {1202}, True) == {}
+def test_monit_is_not_asked_with_a_configuration_that_others_may_write(monit):
+    monit.arguments = ["/usr/bin/monit", "-c", "/home/bob/monitrc"]
+    assert supervised(HOLDERS, {1202}, True) == {}
     assert monit.calls == []
+
+
+def test_who_writes_a_pid_file_tells_of_its_own_processes_only(monit, monkeypatch):
+    monit.answers = {"status": MONIT}
+    monkeypatch.setattr(monit_module, "_writer", lambda path: 4000)
+    assert supervised(HOLDERS, {1202}, True) == {}
+    own = {**HOLDERS, 1202: HOLDERS[1202]._replace(real_uid=4000)}
+    assert supervised(own, {1202}, True)[1202].program == "mweb"
