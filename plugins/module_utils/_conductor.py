@@ -305,15 +305,17 @@ def _act_and_prove(story: Story, eyes: SystemEyes, wishes: t.Sequence[Wish], unt
         if failure is not None:
             proven = _seen(eyes, wishes, policy)
         else:
+            settle = proof.settle_seconds(policy.settle, outcomes, eyes)
             proven = proof.prove(
                 eyes,
                 lambda snapshot: decide(snapshot, wishes, policy),
                 outcomes,
-                proof.settle_seconds(policy.settle, outcomes),
+                settle,
                 until,
                 supervisor_name,
             )
             failure = proven.failure
+            outcomes = proof.with_living(outcomes, eyes)
     except (PortsError, OSError) as error:
         return _unproven(story._replace(outcomes=tuple(outcomes)), error)
     return story._replace(outcomes=tuple(outcomes), proof=proven, failure=failure)

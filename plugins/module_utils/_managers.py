@@ -10,6 +10,18 @@ A part of `_model`, with the same rules: values that don't change, text already 
 import typing as t
 
 
+class Blind(t.NamedTuple):
+    """Something that could not be seen: what it is and what would help are clauses.
+
+    :param hidden: how many objects it hides.
+    """
+
+    code: str
+    text: str
+    hidden: int = 1
+    advice: str = ""
+
+
 class Endpoint(t.NamedTuple):
     """A port of one protocol at one address, ``0.0.0.0`` or ``::`` for all addresses of a family.
 
@@ -108,6 +120,7 @@ class UnitFacts(t.NamedTuple):
     :param program: name of the program or script that its first ExecStart= starts; empty when it has none.
     :param invocation: InvocationID: another one after each start.
     :param restart: Restart=.
+    :param restart_delay: RestartUSec in seconds.
     :param stop_timeout: TimeoutStopUSec in seconds, None for infinity.
     :param file_state: UnitFileState: ``enabled``, ``disabled``, ``static``, ``generated``, ``transient`` ...
     :param wanted_by: units that pull it in when they start (WantedBy, RequiredBy, UpheldBy).
@@ -134,6 +147,7 @@ class UnitFacts(t.NamedTuple):
     main_pid: int = 0
     invocation: str = ""
     restart: str = "no"
+    restart_delay: float = 0.0
     stop_timeout: t.Optional[float] = 90.0
     file_state: str = ""
     wanted_by: t.Tuple[str, ...] = ()
@@ -304,6 +318,25 @@ class Target(t.NamedTuple):
         if self.image and now.image:
             return self.image == now.image or (self.names, self.command) == (now.names, now.command)
         return not self.names or not now.names or self.names == now.names
+
+
+class Restarter(t.NamedTuple):
+    """Who may start again what a step has stopped.
+
+    :param who: in words, such as ``its parent uwsgi (pid 7)``.
+    :param pid: the process that has to be alive for it; 0 when there is none such.
+    :param delay: seconds within which it does so, None when that is not known.
+    """
+
+    who: str
+    pid: int = 0
+    start_ticks: int = 0
+    delay: t.Optional[float] = None
+
+    @property
+    def text(self) -> str:
+        """As a clause."""
+        return "%s %smay start it again" % (self.who, "lives and " if self.pid else "")
 
 
 class UnitTarget(t.NamedTuple):

@@ -17,10 +17,12 @@ import typing as t
 
 # The nouns of that file are nouns of this one: who needs a Process need not know where it is written down.
 # pylint: disable=useless-import-alias,unused-import
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Blind as Blind
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Container as Container
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Endpoint as Endpoint
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Process as Process
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Resolver as Resolver
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Restarter as Restarter
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Supervised as Supervised
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Target as Target
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Unit as Unit
@@ -101,18 +103,6 @@ class Socket(t.NamedTuple):
         if self.address == "::":
             return ":" in client.address or not self.v6only
         return self.address == "0.0.0.0" and ":" not in client.address
-
-
-class Blind(t.NamedTuple):
-    """Something that could not be seen: what it is and what would help are clauses.
-
-    :param hidden: how many objects it hides.
-    """
-
-    code: str
-    text: str
-    hidden: int = 1
-    advice: str = ""
 
 
 _EMPTY: t.Mapping[t.Any, t.Any] = {}
@@ -295,12 +285,14 @@ class Step(t.NamedTuple):
     :param survivors: processes that their unit's stop may leave alive: signalled then, if they still hold the socket.
     :param disable: units that are disabled afterwards, so that they don't start at boot.
     :param mask: units that can't be disabled, and are masked for the same end.
-    :param container: the container that is stopped, by its engine or by the unit that runs it.
+    :param container: the container that is stopped.
     :param supervised: the program that is stopped by its supervisor.
     :param settings: lines of a drop-in for systemd-resolved's ``[Resolve]`` section.
     :param relink: /etc/resolv.conf has to become a link to the file with the real name servers.
     :param persist: what is done survives a reboot.
     :param undo: the command that takes back what a reboot would not, empty when there is nothing of the kind.
+    :param restarters: who may start it again and lives on, as far as it is known.
+    :param watch: seconds after which its own manager would start it again.
     """
 
     actuator: str
@@ -327,6 +319,8 @@ class Step(t.NamedTuple):
     relink: bool = False
     persist: bool = False
     undo: str = ""
+    restarters: t.Tuple[Restarter, ...] = ()
+    watch: float = 0.0
     survivors: t.Tuple[Target, ...] = ()
 
     @property
@@ -402,11 +396,13 @@ class Proof(t.NamedTuple):
 
     :param plan: a decision over the new snapshot: its ports are the state after.
     :param failure: why it is not as wished; None when it is.
+    :param watched: seconds in which nothing took a port.
     """
 
     snapshot: Snapshot
     plan: Plan
     failure: t.Optional[Refusal] = None
+    watched: float = 0.0
 
 
 class Eyes(t.Protocol):

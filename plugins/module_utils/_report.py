@@ -243,6 +243,7 @@ def _action(step: Step, outcome: str, seconds: float, dropped: int) -> t.Dict[st
         "also_stops": list(step.also_stops),
         "returns_at_boot": step.returns_at_boot,
         "undo": step.undo or None,
+        "may_restart": [one.who for one in step.restarters],
         "dropped": dropped,
         "result": outcome,
         "seconds": round(seconds, 3),

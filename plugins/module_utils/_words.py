@@ -121,7 +121,7 @@ def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
             "would %s%s to free %s" % (_deed(step, past=False), _besides(step), _and(step.ports))
             for step in story.plan.steps
         ]
-        return _listed(would + kept, [])
+        return "; ".join([_listed(would + kept, []), *_again(story.plan.steps)])
     if not story.outcomes:
         labels = [port.wish.label for port in ports if port.status in (FREE, LINGERING)]
         left = _left(story, ports)
@@ -134,11 +134,13 @@ def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
     proof = []
     if labels:
         stopped = any(outcome.acted and outcome.step.actuator != "destroy" for outcome in story.outcomes)
-        watched = "nothing took %s back, and " % ("it" if len(labels) == 1 else "them")
+        again = _again([outcome.step for outcome in story.outcomes])
+        seconds = " for %g s" % story.proof.watched if again and story.proof is not None else ""
+        watched = "nothing took %s back%s, and " % ("it" if len(labels) == 1 else "them", seconds)
         watched = watched if stopped and story.policy.settle != 0 else ""
         untried = any(port.bindable is None for port in ports if port.status in (FREE, LINGERING))
         tried = "a test bind could not be tried" if untried else "a test bind succeeded"
-        proof = ["%s: %s%s" % (_are(labels, "free"), watched, tried)]
+        proof = ["%s: %s%s" % (_are(labels, "free"), watched, tried), *again]
     more = len(done) + len(kept) - len(done[:MOST_NAMED]) - len(kept[:MOST_NAMED])
     rest = ["%d more are in actions and ports" % more] if more else []
     return "; ".join(done[:MOST_NAMED] + kept[:MOST_NAMED] + rest + proof)
@@ -162,6 +164,11 @@ def _are(labels: t.Sequence[str], what: str, past: bool = False) -> str:
     named = ", ".join(labels) if len(labels) <= MOST_NAMED else "%d ports" % len(labels)
     one, several = ("was", "were") if past else ("is", "are")
     return "%s %s %s" % (named, one if len(labels) == 1 else several, what)
+
+
+def _again(steps: t.Iterable[Step]) -> t.List[str]:
+    """Who lives on and may start again what these steps stop."""
+    return list(dict.fromkeys(one.text for step in steps for one in step.restarters))[:MOST_NAMED]
 
 
 def _did(outcome: Outcome) -> str:

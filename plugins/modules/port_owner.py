@@ -162,7 +162,9 @@ options:
   settle:
     description:
       - Seconds in which the freed ports must stay free. Without it, 3 seconds after a signal, 1 second after a manager stopped
-        something, and none when nothing was stopped.
+        something, and none when nothing was stopped. After a signal to the child of a known watcher, such as a uwsgi emperor or nodemon, 6
+        seconds. For a unit that has C(Restart=), one second more than its C(RestartSec=), if that is less than 30 seconds.
+      - RV(actions[].may_restart) names who may start it again later than that.
     type: float
   timeout:
     description:
@@ -525,6 +527,7 @@ actions:
       also_stops: []
       returns_at_boot: null
       undo: null
+      may_restart: []
       dropped: 3
       result: done
       seconds: 0.104
@@ -562,6 +565,13 @@ actions:
       description: The command that takes back what lasts beyond the stop, such as C(systemctl enable). Null when there is nothing of the kind.
       type: str
       sample: systemctl enable nginx.service
+    may_restart:
+      description:
+        - Who is known to live on and may start it again later than it was watched for (O(settle)), such as a watcher that is its parent, a timer,
+          cron, or its unit by C(RestartSec=). Empty when nobody of the kind is known.
+      type: list
+      elements: str
+      sample: [its parent uwsgi (pid 7)]
     dropped:
       description: Connections of clients that were open when it was stopped.
       type: int

@@ -17,6 +17,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide import 
     matching,
     reasons,
     resolving,
+    restarts,
     tables,
     units,
 )
@@ -56,7 +57,14 @@ def plan(snapshot: Snapshot, policy: Policy, ports: t.Sequence[PortPlan]) -> t.L
                 found[at] = _merged(found[at], step)
     wished = {row for step in found for row in step.sockets}
     asked = {(port.wish.port, port.wish.protocol) for port in ports}
-    return [step._replace(also_frees=_also_frees(snapshot, step, wished, asked)) for step in found]
+    return [
+        step._replace(
+            also_frees=_also_frees(snapshot, step, wished, asked),
+            restarters=restarts.of(snapshot, step),
+            watch=restarts.delay(snapshot, step),
+        )
+        for step in found
+    ]
 
 
 def refuse_collateral(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) -> t.List[PortPlan]:

@@ -311,6 +311,32 @@ SUPERVISOR_LASTING = {
     "pm2": "as its account, stop it and have that saved: pm2 stop NAME && pm2 save",
 }
 
+# What starts programs again is its purpose; they have no command that stops one of them. As globs on a name or a script's.
+WATCHERS = (
+    "uwsgi*",
+    "nodemon",
+    "forever",
+    "foreman*",
+    "honcho",
+    "hivemind",
+    "goreman",
+    "overmind",
+    "entr",
+    "watchexec",
+    "inotifywait",
+    "watchmedo",
+    "immortal",
+    "mprocs",
+    "air",
+)
+
+# What runs somebody's own code, which may be a loop.
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "ash", "busybox")
+SCRIPTED = ("python*", "node", "nodejs", "ruby*", "perl*", "php*", "bun", "deno", "lua*")
+
+# Units of programs that start others by the clock.
+CRON_UNITS = ("cron.service", "crond.service", "cronie.service", "fcron.service", "anacron.service", "bcron.service")
+
 # Parents that are known to start a program again; they have no command to be asked with.
 RESPAWNERS = (
     "nodemon",

@@ -40,7 +40,7 @@ _CGROUP_ROOTS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup", "/sys/fs/cgroup/uni
 _MOST_GROUPS = 4096
 
 _PROPERTIES = (
-    "Id,Names,LoadState,ActiveState,SubState,MainPID,InvocationID,Restart,TimeoutStopUSec,UnitFileState,WantedBy,"
+    "Id,Names,LoadState,ActiveState,SubState,MainPID,InvocationID,Restart,RestartUSec,TimeoutStopUSec,UnitFileState,WantedBy,"
     "RequiredBy,UpheldBy,TriggeredBy,Triggers,BoundBy,ConsistsOf,PropagatesStopTo,Listen,Accept,NFileDescriptorStore,"
     "RefuseManualStop,ControlGroup,SourcePath,ControlPID,KillMode,SendSIGKILL,RemainAfterExit,BindToDevice,ExecStart"
 )
@@ -219,6 +219,7 @@ def facts_of(properties: Properties, user: t.Optional[int]) -> UnitFacts:
         main_pid=number("MainPID"),
         invocation=text("InvocationID"),
         restart=text("Restart") or "no",
+        restart_delay=parse_timespan(text("RestartUSec")) or 0.0,
         # units without the property, such as timers, stop at once
         stop_timeout=parse_timespan(text("TimeoutStopUSec")) if text("TimeoutStopUSec") else 0.0,
         file_state=text("UnitFileState"),

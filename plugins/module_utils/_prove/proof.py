@@ -30,6 +30,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Process,
     Proof,
     Refusal,
+    Restarter,
     Snapshot,
     Socket,
 )
@@ -37,21 +38,47 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 # After a signal a supervisor needs time to notice; one took a port back after 1.06 s.
 SETTLE_AFTER_SIGNAL = 3.0
 SETTLE_AFTER_MANAGER = 1.0
+# Who is known to start it again later than this is named, and not waited for.
+MOST_SETTLE = 30.0
 
 Judge = t.Callable[[Snapshot], Plan]
 Guess = t.Callable[[Process], t.Optional[str]]
 
 
-def settle_seconds(wanted: t.Optional[float], outcomes: t.Iterable[Outcome]) -> float:
-    """How long the freed ports are watched: not at all when nothing was stopped."""
+def settle_seconds(wanted: t.Optional[float], outcomes: t.Iterable[Outcome], eyes: t.Optional[Eyes] = None) -> float:
+    """How long the freed ports are watched: not at all when nothing was stopped.
+
+    Unless it was said, as long as those take that are known to start it again: its manager's RestartSec=, a watcher that
+    lives on.
+
+    :param eyes: tell who lives on; without them, all do.
+    """
     stopped = [outcome for outcome in outcomes if outcome.acted and outcome.step.actuator != "destroy"]
     if not stopped:
         return 0.0
     if wanted is not None:
         return wanted
-    if any(outcome.step.actuator == "signal" for outcome in stopped):
-        return SETTLE_AFTER_SIGNAL
-    return SETTLE_AFTER_MANAGER
+    signalled = any(outcome.step.actuator == "signal" for outcome in stopped)
+    seconds = [SETTLE_AFTER_SIGNAL if signalled else SETTLE_AFTER_MANAGER]
+    for outcome in stopped:
+        if outcome.step.watch:
+            # With a second for the start of the program.
+            seconds.append(outcome.step.watch + 1.0)
+        seconds += [one.delay for one in outcome.step.restarters if one.delay is not None and _lives(one, eyes)]
+    return max([one for one in seconds if one <= MOST_SETTLE])
+
+
+def with_living(outcomes: t.Sequence[Outcome], eyes: Eyes) -> t.List[Outcome]:
+    """The outcomes, with those alone who may start it again that still live."""
+    answer = []
+    for outcome in outcomes:
+        living = tuple(one for one in outcome.step.restarters if _lives(one, eyes))
+        answer.append(outcome._replace(step=outcome.step._replace(restarters=living)))
+    return answer
+
+
+def _lives(restarter: Restarter, eyes: t.Optional[Eyes]) -> bool:
+    return not restarter.pid or eyes is None or eyes.start_ticks(restarter.pid) == restarter.start_ticks
 
 
 def prove(eyes: Eyes, judge: Judge, outcomes: t.Sequence[Outcome], settle: float, until: float, guess: Guess) -> Proof:
@@ -78,7 +105,7 @@ def prove(eyes: Eyes, judge: Judge, outcomes: t.Sequence[Outcome], settle: float
             plan = judge(snapshot)
             unmet = [port for port in plan.ports if not _met(port)]
             if not unmet and now >= settled:
-                return Proof(snapshot, plan)
+                return Proof(snapshot, plan, watched=settle)
             if unmet and not (now < until and all(_passes(port) for port in unmet)):
                 return Proof(snapshot, plan, _why(snapshot, unmet[0], outcomes, now - began, guess))
             judged = takers

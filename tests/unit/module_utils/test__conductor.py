@@ -85,7 +85,8 @@ class World:
     def holds(self, pid, inodes):
         raise AssertionError("the conductor asks about processes only through the act stage")
 
-    start_ticks = holds
+    def start_ticks(self, pid):
+        return None
 
 
 @pytest.fixture

@@ -254,6 +254,8 @@ def told_step(step):
         "relink": step.relink,
         "persist": step.persist,
         "undo": step.undo,
+        "may_restart": [one.who for one in step.restarters],
+        "watch": step.watch,
         "survivors": [target.pid for target in step.survivors],
     }
 

@@ -14,6 +14,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Outcome,
     Policy,
     Process,
+    Restarter,
     Snapshot,
     Socket,
     Step,
@@ -102,6 +103,47 @@ def test_settle_of_nothing_and_of_several():
     managed = Outcome(STEP._replace(actuator="systemd"), "done", acted=True)
     assert proof.settle_seconds(None, []) == 0.0
     assert proof.settle_seconds(None, [managed, DONE]) == 3.0
+
+
+class Living:
+    """Eyes that know which process has which start time."""
+
+    def __init__(self, **ticks):
+        self.ticks = {int(pid[1:]): value for pid, value in ticks.items()}
+
+    def start_ticks(self, pid):
+        return self.ticks.get(pid)
+
+
+WATCHER = Restarter("its parent uwsgi (pid 7)", 7, 70, 6.0)
+
+
+@pytest.mark.parametrize(
+    ("step", "eyes", "seconds"),
+    [
+        (STEP._replace(restarters=(WATCHER,)), Living(p7=70), 6.0),
+        (STEP._replace(restarters=(WATCHER,)), Living(p7=71), 3.0),
+        (STEP._replace(restarters=(WATCHER,)), Living(), 3.0),
+        (STEP._replace(restarters=(WATCHER._replace(delay=None),)), Living(p7=70), 3.0),
+        (STEP._replace(actuator="systemd", watch=0.1), Living(), 1.1),
+        (STEP._replace(actuator="systemd", watch=5.0), Living(), 6.0),
+        (STEP._replace(actuator="systemd", watch=3600.0), Living(), 1.0),
+        (STEP._replace(watch=20.0), Living(), 21.0),
+    ],
+)
+def test_settle_covers_who_is_known_to_start_it_again(step, eyes, seconds):
+    outcome = Outcome(step, "done", acted=True)
+    assert proof.settle_seconds(None, [outcome], eyes) == seconds
+    assert proof.settle_seconds(0.5, [outcome], eyes) == 0.5, "who says it is believed"
+
+
+def test_who_has_ended_meanwhile_starts_nothing_again():
+    cron = Restarter("cron.service")
+    outcome = Outcome(STEP._replace(restarters=(WATCHER, cron)), "done", acted=True)
+    (left,) = proof.with_living([outcome], Living())
+    assert left.step.restarters == (cron,)
+    (both,) = proof.with_living([outcome], Living(p7=70))
+    assert both.step.restarters == (WATCHER, cron)
 
 
 def test_the_port_is_watched_for_all_of_settle():
