@@ -112,7 +112,7 @@ def _watcher(snapshot: Snapshot, process: Process, ending: t.AbstractSet[int]) -
 
 def _named(process: Process, number: int, seconds: t.Optional[float]) -> Restarter:
     what = "its parent" if number == 0 else "its ancestor"
-    text = "%s %s (pid %d)" % (what, process.name, process.pid)
+    text = "%s %s (pid %d)" % (what, process.called, process.pid)
     return Restarter(text, process.pid, process.start_ticks, seconds)
 
 
