@@ -48,18 +48,20 @@ def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool, clock: Clo
     if not holders and not containers and not snapshot.sockets:
         return snapshot._replace(blind=snapshot.blind + blind)
     units: t.Mapping[Unit, UnitFacts] = {}
+    run: t.Tuple[Container, ...] = ()
+    mains: Mains = {}
     if os.path.isdir(_BOOTED):
-        containers, mains = _of_clients(containers)
-        units, unasked = _units(snapshot, containers, clock, may_ask)
+        run, mains = _of_clients(containers)
+        units, unasked = _units(snapshot, (*containers, *run), clock, may_ask)
         blind += unasked
-        if mains:
-            containers = _confirmed(containers, mains, units)
     snapshot = snapshot._replace(
         containers=tuple(_with_unit(container, units) for container in containers),
         units=units,
         blind=snapshot.blind + blind,
         own_unit=_own_unit() if units else None,
     )
+    if mains:
+        snapshot = snapshot._replace(containers=_run_by_units(snapshot.containers, run, mains, units))
     # Any program may call itself like it; its service manager knows which one it is.
     resolved = units.get(_RESOLVED)
     if resolved is not None and resolved.main_pid in holders:
@@ -79,16 +81,22 @@ def _of_clients(containers: t.Tuple[Container, ...]) -> t.Tuple[t.Tuple[Containe
     return clients.with_units(containers, clients.running())
 
 
-def _confirmed(
-    containers: t.Tuple[Container, ...], mains: Mains, units: t.Mapping[Unit, UnitFacts]
+def _run_by_units(
+    containers: t.Tuple[Container, ...],
+    run: t.Tuple[Container, ...],
+    mains: Mains,
+    units: t.Mapping[Unit, UnitFacts],
 ) -> t.Tuple[Container, ...]:
-    """The containers; those without the unit whose main process, by its service manager's word, is another one."""
+    """The containers; each with the unit of its client where the service manager says that this is the main process there.
 
-    def stands(container: Container) -> bool:
-        facts = units.get(Unit(container.unit, container.user))
-        return container.key not in mains or (facts is not None and facts.main_pid in mains[container.key])
-
-    return tuple(one if stands(one) else one._replace(unit="") for one in containers)
+    :param run: the same ones with those units.
+    """
+    named = {}
+    for one in run:
+        facts = units.get(Unit(one.unit, one.user))
+        if one.key in mains and facts is not None and facts.main_pid in mains[one.key]:
+            named[one.key] = one.unit
+    return tuple(one._replace(unit=one.unit or named.get(one.key, "")) for one in containers)
 
 
 def _units(
