@@ -313,7 +313,10 @@ class Target(t.NamedTuple):
         """
         if (self.pid, self.start_ticks) != (now.pid, now.start_ticks):
             return False
-        if self.exe and now.exe and self.exe != now.exe:
+        if self.exe and not now.exe:
+            # It is on its way out and has no program any more, or never showed which one it runs.
+            return self.name == now.name
+        if now.exe and self.exe and self.exe != now.exe:
             return False
         if self.image and now.image:
             return self.image == now.image or (self.names, self.command) == (now.names, now.command)

@@ -285,6 +285,34 @@ def test_the_first_process_and_groups_are_never_signalled(hold, pidfds, monkeypa
     assert (outcome.result, outcome.acted) == ("gone", False)
 
 
+JAVA = Target(9, 70, "java", "/opt/java", frozenset(("java",)), "java -jar a", 5000)
+
+
+@pytest.mark.parametrize(
+    ("now", "still"),
+    [
+        ({}, True),
+        ({"pid": 10}, False),
+        ({"start_ticks": 71}, False),
+        ({"exe": "/opt/postgres"}, False),
+        # renamed, without exec
+        ({"name": "x", "names": frozenset(("x",)), "command": "x"}, True),
+        # the same interpreter with another script
+        ({"image": 6000, "command": "java -jar b"}, False),
+        ({"image": 6000, "names": frozenset(("x",))}, False),
+        # started again as what it was
+        ({"image": 6000}, True),
+        # what another account may not see
+        ({"image": 0, "names": frozenset(("x",))}, False),
+        # on its way out: its program is gone already
+        ({"exe": "", "names": frozenset(("java",)), "command": "", "image": 0}, True),
+        ({"exe": "", "name": "postgres", "names": frozenset(("postgres",)), "command": "", "image": 0}, False),
+    ],
+)
+def test_what_is_still_the_program_that_was_judged(now, still):
+    assert JAVA.is_still(JAVA._replace(**now)) is still
+
+
 # When things go wrong -----------------------------------------------------------------------------------------------
 
 
