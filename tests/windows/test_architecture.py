@@ -58,7 +58,7 @@ def room_of(stem):
     """``Observe`` for Observe and ObserveTables; the name itself for the leaves and the single files."""
     if stem in LEAVES:
         return "leaf"
-    if stem in ("Masking", "SecretNames"):
+    if stem in ("Masking", "SecretNames", "SecretShapes", "SecretWords"):
         return "Observe"
     return next((room for room in ROOMS if stem.startswith(room)), stem)
 

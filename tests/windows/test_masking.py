@@ -9,6 +9,7 @@ import fnmatch
 import itertools
 import json
 import random
+import shlex
 import socket
 import subprocess
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils import _wishes
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import OptionError
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import secret_names
 from ansible_collections.harbormaster.ports.tests.unit.module_utils._observe import test_masking as in_python
 
 from windows import rig
@@ -73,6 +75,38 @@ def test_innocents_stay(ask):
     assert ask("Words", [in_python.arguments(line) for line in CASES["innocent"]]) == [
         " ".join(in_python.arguments(line)) for line in CASES["innocent"]
     ]
+
+
+def test_secrets_are_hidden_in_every_form_of_a_line(ask):
+    lines = [line.replace("§", secret) for line in CASES["hidden"] for secret in (*SECRETS, "S3cr3tX")]
+    secrets = [secret for _line in CASES["hidden"] for secret in (*SECRETS, "S3cr3tX")]
+    forms = [
+        ask("Words", [shlex.split(line) for line in lines]),
+        ask("Words", [["sh", "-c", line] for line in lines]),
+        ask("Titles", lines),
+    ]
+    for form in forms:
+        for line, secret, shown in zip(lines, secrets, form):
+            assert secret not in shown, line
+
+
+def test_what_tells_nothing_secret_stays(ask):
+    assert ask("Words", [shlex.split(line) for line in CASES["plain"]]) == [
+        " ".join(shlex.split(line)) for line in CASES["plain"]
+    ]
+    assert ask("Titles", CASES["plain"]) == CASES["plain"]
+
+
+def test_the_tables_are_those_of_python(ask):
+    names = [
+        name
+        for name in vars(secret_names)
+        if name.isupper() and name[0] != "_" and name not in ("MASK", "HABITS", "OPTION", "PLAIN")
+    ]
+    told = ask("Tables", [name.title().replace("_", "") for name in names] + ["Programs"])
+    for name, words in zip(names, told):
+        assert sorted(words) == sorted(getattr(secret_names, name)), name
+    assert [line.strip() for line in told[-1]] == [line.strip() for line in secret_names._TABLE.strip().splitlines()]
 
 
 # Command lines of Windows: what is shown, with § for the secret.
@@ -150,11 +184,15 @@ def test_a_cut_comes_after_the_mask(ask, before):
 
 def test_time_grows_with_length_only(ask):
     """What takes time by the square takes minutes at this length."""
-    names = list(in_python.HOSTILE)
-    for name, (seconds, length) in zip(names, ask("Times", [in_python.HOSTILE[name] for name in names])):
+    texts = dict(in_python.HOSTILE)
+    for piece in in_python.PIECES:
+        whole = (piece * in_python.LONGEST)[: in_python.LONGEST]
+        texts[piece], texts[piece + " below a program"] = [whole], ["app", "-u", whole]
+    names = list(texts)
+    for name, (seconds, length) in zip(names, ask("Times", [texts[name] for name in names])):
         print("%-20s %6.2f s" % (name, seconds))
         assert length <= LONGEST, name
-        assert seconds < 8, name
+        assert seconds < 2, name
 
 
 # Globs, addresses, service names ----------------------------------------------------------------------------------

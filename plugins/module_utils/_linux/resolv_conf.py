@@ -22,7 +22,7 @@ STUB_ADDRESSES = ("127.0.0.53", "127.0.0.54")
 # MAXNS of resolv.h: nobody asks a fourth one.
 _MOST_SERVERS = 3
 _LARGEST = 1 << 16
-_DOMAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?\Z")
+_DOMAIN = re.compile(r"\A[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?\Z")
 
 
 class ResolvConf(t.NamedTuple):

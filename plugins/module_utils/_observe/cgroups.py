@@ -45,14 +45,14 @@ _MAKERS = (
 )
 # Whatever runs a pod's containers, it is the cluster that starts and stops them: kubepods.slice, kubelet-kubepods.slice,
 # kubepods-burstable-podUID.slice:cri-containerd:ID. Beside the container's id, a pod has one of its own.
-_PODS = re.compile(r"(?:[^.:]*-)?kubepods(?![^-.:])")
+_PODS = re.compile(r"\A(?:[^.:]*-)?kubepods(?![^-.:])")
 _POD = re.compile(r"pod([0-9a-f][0-9a-f_-]{3,63})")
 # Names that other managers of machines give to a cgroup, as one path component.
 _MACHINES: t.Tuple[t.Tuple[str, t.Pattern[str]], ...] = (
-    ("lxc", re.compile(r"lxc\.payload\.(?P<id>.+)")),
-    ("systemd-nspawn", re.compile(r"systemd-nspawn@(?P<id>.+)\.service")),
-    ("libvirt", re.compile(r"machine-(?P<id>(?:qemu|lxc|bhyve)\\x2d.+)\.scope")),
-    ("systemd-nspawn", re.compile(r"machine-(?P<id>.+)\.scope")),
+    ("lxc", re.compile(r"\Alxc\.payload\.(?P<id>.+)")),
+    ("systemd-nspawn", re.compile(r"\Asystemd-nspawn@(?P<id>.+)\.service")),
+    ("libvirt", re.compile(r"\Amachine-(?P<id>(?:qemu|lxc|bhyve)\\x2d.+)\.scope")),
+    ("systemd-nspawn", re.compile(r"\Amachine-(?P<id>.+)\.scope")),
 )
 # Directories that hold one directory a container; any other one (ecs/TASK, a --cgroup-parent) is docker's as well.
 _PARENTS = {"default": "containerd", "k8s.io": "containerd", "libpod_parent": "podman"}

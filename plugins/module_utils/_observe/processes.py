@@ -31,6 +31,8 @@ _LONGEST_WORDS = 4096
 _SHIMS = ("containerd-shim", "conmon", "crio-conmon", "runc", "crun")
 
 _UID = re.compile(rb"^Uid:\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})$", re.MULTILINE)
+# What is shown of a command line, and so all that is searched.
+_LONGEST_COMMAND = 4096
 _BTIME = re.compile(rb"^btime (\d{1,20})$", re.MULTILINE)
 
 
@@ -100,7 +102,8 @@ def parse_command(data: bytes) -> t.Optional[str]:
     # its patterns take a few milliseconds to compile, which a look at free ports need not spend
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe.masking import mask_command
 
-    return mask_command([word.decode("utf-8", "surrogateescape") for word in data.split(b"\0")])
+    words = data[:_LONGEST_COMMAND].split(b"\0")
+    return mask_command([word.decode("utf-8", "surrogateescape") for word in words], len(data) > _LONGEST_COMMAND)
 
 
 def whole_name(comm: bytes, exe: t.Optional[str], arguments: bytes) -> t.Optional[str]:

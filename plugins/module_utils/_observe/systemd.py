@@ -57,7 +57,7 @@ _UNIT_NAME = re.compile(
 )
 _NAME = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\S+')
 _ESCAPED = re.compile(r"\\(.)")
-_SPAN = re.compile(r"([0-9.]+)\s*(us|ms|s|min|h|d|w|month|y)\b")
+_SPAN = re.compile(r"(?<![0-9.])([0-9.]+)\s*(us|ms|s|min|h|d|w|month|y)\b")
 _SECONDS = {
     "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "month": 2629800.0,
     "y": 31557600.0,

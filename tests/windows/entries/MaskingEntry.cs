@@ -14,6 +14,7 @@ using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Addre
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideMatching;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Masking;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.PortNames;
+using ansible_collections.harbormaster.ports.plugins.module_utils._windows.SecretNames;
 
 public static class MaskingEntry
 {
@@ -35,19 +36,31 @@ public static class MaskingEntry
         return Answers(input, one => ansible_collections.harbormaster.ports.plugins.module_utils._windows.Masking.Arguments.Of((string)one).ToList());
     }
 
+    // [text] -> [the line in one piece, as it is shown]
+    public static string Titles(string input, string[] arguments)
+    {
+        return Answers(input, one => SecretMask.Title((string)one));
+    }
+
+    // [name of a table] -> [its words]
+    public static string Tables(string input, string[] arguments)
+    {
+        return Answers(input, one => ((IEnumerable<string>)typeof(SecretTables).GetField((string)one).GetValue(null)).ToList());
+    }
+
     // [[argument]] -> [seconds of processor time, and the length of what is shown]
     public static string Times(string input, string[] arguments)
     {
         return Answers(input, one =>
         {
             List<string> words = ((IEnumerable)one).Cast<string>().ToList();
-            Stopwatch watch = Stopwatch.StartNew();
+            TimeSpan begun = Spent();
             int length = SecretMask.CommandLine(string.Join(" ", words.Select(Quoted))).Length;
             if (words.Count == 1)
             {
                 length = Math.Max(length, SecretMask.Title(words[0]).Length);
             }
-            return new List<object> { watch.Elapsed.TotalSeconds, length };
+            return new List<object> { (Spent() - begun).TotalSeconds, length };
         });
     }
 
@@ -82,6 +95,11 @@ public static class MaskingEntry
         // A language in which the small form of I is not i: nothing may depend on it.
         Thread.CurrentThread.CurrentCulture = new CultureInfo("tr-TR");
         return RigJson.Write(((IEnumerable)RigJson.Read(input, false)).Cast<object>().Select(answer).ToList());
+    }
+
+    private static TimeSpan Spent()
+    {
+        return Process.GetCurrentProcess().TotalProcessorTime;
     }
 
     private static string Masked(List<string> words)

@@ -21,7 +21,7 @@ FAKES = HERE / "fakes"
 RECORDED = HERE / "recorded"
 LIBRARIES = ("advapi32", "httpapi", "iphlpapi", "kernel32", "ntdll", "ws2_32")
 # The stages, and what they may use. Not the modules: a test of the stages compiles without them.
-ROOMS = re.compile(r"^(Native|Observe|Act|Prove|Model|Errors|Addresses|Masking|SecretNames)")
+ROOMS = re.compile(r"^(Native|Observe|Act|Prove|Model|Errors|Addresses|Masking|Secret)")
 Json = t.Any
 
 

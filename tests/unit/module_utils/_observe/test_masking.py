@@ -3,12 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import importlib
+import itertools
+import re
 import shlex
 import time
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import secret_names
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.masking import MAX_LENGTH, mask_command
 
 CASES = yaml.safe_load(Path(__file__).parents[2].joinpath("data", "command_lines.yml").read_text("utf-8"))
@@ -89,6 +93,31 @@ def test_a_cut_comes_after_the_mask(before, secret):
         assert "0123" not in shown
 
 
+@pytest.mark.parametrize("line", CASES["hidden"])
+def test_secrets_are_hidden_in_every_form_of_a_line(line):
+    for secret in (*SECRETS, "S3cr3tX"):
+        told = line.replace("§", secret)
+        for argv in (shlex.split(told), [told], ["sh", "-c", told], ["watch", "-n", "1", told]):
+            assert secret not in mask_command(argv)
+        # a page of the fleet masks once more what a host has sent
+        shown = mask_command(shlex.split(told))
+        assert secret not in mask_command([shown])
+
+
+@pytest.mark.parametrize("line", CASES["plain"])
+def test_what_tells_nothing_secret_stays(line):
+    assert mask_command(shlex.split(line)) == line
+    assert mask_command([line]) == line
+
+
+def test_what_is_cut_is_not_searched():
+    """What comes behind the cut is not even looked at, and what is before it is masked nevertheless."""
+    shown = mask_command(["app", "--password", "Hunter2xyz", "x" * 200_000, "--token"])
+    assert shown.startswith("app --password ******** ")
+    assert shown.endswith("...")
+    assert mask_command(["app", "--x=1 y", "z"], more=True) == "app '--x=1 y'..."
+
+
 HOSTILE = {
     "letters": ["a" * 100_000],
     "quotes": ["\"'" * 50_000],
@@ -119,6 +148,172 @@ HOSTILE = {
     "dashes": ["-" * 100_000],
     "marks": ["\u202e" * 30_000],
 }
+
+
+# What may precede a secret's name or value, as pieces out of which the worst texts are made.
+PIECES = (
+    "a",
+    "A",
+    "1",
+    "1.",
+    "\\",
+    "\\a",
+    '"',
+    "'",
+    "\\'",
+    '\\"',
+    "\"'",
+    "'\"'\"'",
+    " ",
+    "\n",
+    " \n",
+    "\t",
+    "=",
+    ":",
+    "@",
+    "/",
+    "//",
+    "-",
+    "--",
+    ".",
+    ",",
+    ";",
+    "&",
+    "?",
+    "[",
+    "(",
+    "<",
+    "a=",
+    "a:",
+    "a:a",
+    "a@",
+    "a/",
+    "a-",
+    "--a",
+    "-a",
+    "-Da",
+    "a a",
+    "a;",
+    "a=;",
+    "://",
+    "http://a:",
+    "://a@",
+    "a/token:",
+    "token:",
+    "token=",
+    'token="',
+    "password ",
+    "password '",
+    "password=\\",
+    "password=a ",
+    "; password=a b",
+    "identified by ",
+    "password for a ",
+    "secret,",
+    "data=",
+    "Authorization: ",
+    "authorization:",
+    "cookie:",
+    "bearer ",
+    "-----BEGIN ",
+    "-----BEGIN PRIVATE KEY-----",
+    "PRIVATE KEY-----",
+    "eyJaaaaa.",
+    "sk-",
+    "SG.aaaaaaaaaaaaaaaa",
+    "jdbc:oracle:thin:a/",
+    "?key=",
+    "&key=a",
+    "mysql -p",
+    "$(",
+    "\u00e9",
+    "\u5bc6\u7801=",
+)
+LONGEST = 1 << 17
+# So many of them are of every kind of text; the others are of command lines.
+COMMON = 22
+ROOT = Path(__file__).resolve().parents[4] / "plugins"
+PACKAGE = "ansible_collections.harbormaster.ports.plugins."
+ROOMS = ("module_utils/_observe", "module_utils/_linux", "module_utils/_decide", "plugin_utils/_fleet")
+
+
+def compiled():
+    """Every pattern that a module of these rooms has, each once: also one that is added tomorrow."""
+    for room in ROOMS:
+        for file in sorted((ROOT / room).glob("*.py")):
+            if file.stem in ("__init__", "netlink"):
+                continue
+            module = importlib.import_module(PACKAGE + room.replace("/", ".") + "." + file.stem)
+            for name, value in sorted(vars(module).items()):
+                many = value if isinstance(value, (list, tuple)) else [value]
+                for number, one in enumerate(
+                    part for item in many for part in (item if isinstance(item, tuple) else [item])
+                ):
+                    if isinstance(one, re.Pattern) and not (name in vars(secret_names) and module is not secret_names):
+                        pieces = PIECES if "masking" in file.stem or "secret" in file.stem else PIECES[:COMMON]
+                        yield pytest.param(one, pieces, id="%s.%s.%d" % (file.stem, name, number))
+
+
+def own_pieces(pattern):
+    """Beginnings of what the pattern itself looks for: its runs of plain letters."""
+    text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
+    runs = re.findall(r"[A-Za-z0-9_ :/=@'-]{2,}", text)
+    return [*sorted(set(runs), key=len)[-8:], *(["".join(runs)[:200]] if runs else [])]
+
+
+def spent(pattern, text):
+    begun = time.process_time()
+    for _found in itertools.islice(pattern.finditer(text), 4_000):
+        pass
+    return time.process_time() - begun
+
+
+def text_of(pattern, piece, tail, length):
+    text = (piece * (length // len(piece) + 1))[:length] + tail
+    return text if isinstance(pattern.pattern, str) else text.encode("utf-8", "surrogateescape")
+
+
+def grows_faster(pattern, piece):
+    """Whether double the text takes clearly more than double the time. The end of the text is what nothing matches."""
+    texts = [text_of(pattern, piece, "\0", LONGEST >> halved) for halved in (4, 3, 2, 1, 0)]
+    before = spent(pattern, texts[0])
+    if before < 0.003 and not pattern.search(texts[0]):
+        # What finds nothing in so little time is asked once more only, at the full length.
+        return spent(pattern, texts[-1]) > 0.2 and 3 * 16 * spent(pattern, texts[0]) < spent(pattern, texts[-1])
+    for half, text in zip(texts, texts[1:]):
+        now = spent(pattern, text)
+        if now > 0.03 and now > 3 * before:
+            # another program may have been in the way: only what is slow every time counts
+            before = min(spent(pattern, half) for _again in range(3))
+            now = min(spent(pattern, text) for _again in range(3))
+            if now > 3 * before:
+                return True
+        if now > 0.05:
+            break  # long enough to tell: what doubles here doubles at the full length
+        before = now
+    return False
+
+
+@pytest.mark.parametrize(("pattern", "pieces"), compiled())
+def test_every_pattern_takes_time_in_proportion_to_the_text(pattern, pieces):
+    slow = [piece for piece in (*pieces, *own_pieces(pattern)) if grows_faster(pattern, piece)]
+    assert not slow
+
+
+def test_a_pattern_by_the_square_is_found():
+    """The measure itself: these two are known to take time by the square."""
+    assert grows_faster(re.compile(r"\d+x"), "1")
+    assert grows_faster(re.compile(r"^\s+pid", re.MULTILINE), "\n")
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_an_argument_of_128_kb(piece):
+    """What a host's text may cost is 100 ms; several times that is allowed here, as the machine is shared."""
+    text = (piece * LONGEST)[:LONGEST]
+    for argv in ([text], ["sh", "-c", text], ["mysql", "-u", text], [piece] * 30_000):
+        begun = time.process_time()
+        assert len(mask_command(argv)) <= MAX_LENGTH
+        assert time.process_time() - begun < 0.5
 
 
 @pytest.mark.parametrize("argv", HOSTILE.values(), ids=list(HOSTILE))
