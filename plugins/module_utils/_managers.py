@@ -123,8 +123,14 @@ class UnitFacts(t.NamedTuple):
     :param restart_delay: RestartUSec in seconds.
     :param stop_timeout: TimeoutStopUSec in seconds, None for infinity.
     :param file_state: UnitFileState: ``enabled``, ``disabled``, ``static``, ``generated``, ``transient`` ...
-    :param wanted_by: units that pull it in when they start (WantedBy, RequiredBy, UpheldBy).
-    :param pulled_by: those of them that do so by something else than a link that ``systemctl disable`` takes away.
+    :param wanted_by: units that pull it in when they start (WantedBy, RequiredBy, UpheldBy, BoundBy); where it was looked up
+        what a boot brings back, without those that do so by a link that is gone then, and with those of links that the
+        manager has not read yet.
+    :param pulled_by: those of them that do so by something else than a link that ``systemctl disable`` takes away; None
+        where that was not looked up.
+    :param passing: its file is gone with the next boot.
+    :param bus: names on D-Bus for which it is started when somebody asks for them, and whether they still are when it is
+        disabled.
     :param maskable: no file lies where ``systemctl mask`` puts its link.
     :param linked: the unit's file outside of systemd's directories, where a link leads to that; else empty.
     :param triggered_by: sockets, paths and timers that start it.
@@ -151,9 +157,11 @@ class UnitFacts(t.NamedTuple):
     stop_timeout: t.Optional[float] = 90.0
     file_state: str = ""
     wanted_by: t.Tuple[str, ...] = ()
-    pulled_by: t.Tuple[str, ...] = ()
+    pulled_by: t.Optional[t.Tuple[str, ...]] = None
     maskable: bool = True
     linked: str = ""
+    passing: bool = False
+    bus: t.Tuple[t.Tuple[str, bool], ...] = ()
     triggered_by: t.Tuple[str, ...] = ()
     triggers: t.Tuple[str, ...] = ()
     stopped_with: t.Tuple[str, ...] = ()
@@ -182,6 +190,17 @@ class UnitFacts(t.NamedTuple):
     def up(self) -> bool:
         """Whether it runs, or is on its way up or down."""
         return self.active not in ("", "inactive", "failed")
+
+
+class Starter(t.NamedTuple):
+    """A unit that may start others.
+
+    :param by: what starts it: units that want it, and its triggers. Empty when nobody does.
+    :param up: whether it runs, or waits for what it triggers on.
+    """
+
+    by: t.Tuple[str, ...] = ()
+    up: bool = False
 
 
 class Resolver(t.NamedTuple):

@@ -23,6 +23,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._managers impor
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Process as Process
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Resolver as Resolver
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Restarter as Restarter
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Starter as Starter
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Supervised as Supervised
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Target as Target
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import Unit as Unit
@@ -106,7 +107,6 @@ class Socket(t.NamedTuple):
 
 
 _EMPTY: t.Mapping[t.Any, t.Any] = {}
-
 BindKey = t.Tuple[str, int, t.Optional[str]]
 
 
@@ -126,6 +126,7 @@ class Snapshot(t.NamedTuple):
     :param may_close: this account may close the sockets of others (SOCK_DESTROY).
     :param bindable: (protocol, port, address) -> what a bind said: True, False, None when it could not be tried.
     :param units: what the service managers say of the holders' units, and of what starts or stops together with these.
+    :param wanting: units that may start those, and what starts them, up to the boot's target; for ``state: free`` only.
     :param containers: containers that publish an asked port or have a process in ``owners``, swarm services that publish one.
     :param resolver: how names are resolved, when systemd-resolved holds an asked port.
     :param supervised: pid -> its supervisor, for the pids of ``owners``.
@@ -146,6 +147,7 @@ class Snapshot(t.NamedTuple):
     backend: str = "netlink"
     may_close: bool = True
     units: t.Mapping[Unit, UnitFacts] = _EMPTY
+    wanting: t.Mapping[Unit, Starter] = _EMPTY
     containers: t.Tuple[Container, ...] = ()
     resolver: t.Optional[Resolver] = None
     supervised: t.Mapping[int, Supervised] = _EMPTY
@@ -293,6 +295,7 @@ class Step(t.NamedTuple):
     :param undo: the command that takes back what a reboot would not, empty when there is nothing of the kind.
     :param restarters: who may start it again and lives on, as far as it is known.
     :param watch: seconds after which its own manager would start it again.
+    :param covers: keys of holders that other steps are about and that end with this one.
     """
 
     actuator: str
@@ -322,6 +325,7 @@ class Step(t.NamedTuple):
     restarters: t.Tuple[Restarter, ...] = ()
     watch: float = 0.0
     survivors: t.Tuple[Target, ...] = ()
+    covers: t.Tuple[t.Tuple[t.Any, ...], ...] = ()
 
     @property
     def inodes(self) -> t.FrozenSet[int]:
@@ -379,6 +383,7 @@ class Outcome(t.NamedTuple):
     :param killed: pids that had to be killed.
     :param dropped: connections that were open when the step began.
     :param became: what a target had become by exec when its next signal was due, which it then did not get; else empty.
+    :param along: the target of an earlier step of the same plan, with which it ended already.
     """
 
     step: Step
@@ -389,6 +394,7 @@ class Outcome(t.NamedTuple):
     killed: t.Tuple[int, ...] = ()
     error: t.Optional[Refusal] = None
     became: str = ""
+    along: str = ""
 
 
 class Proof(t.NamedTuple):

@@ -178,6 +178,8 @@ def _did(outcome: Outcome) -> str:
         return "%s %s %s (by exec), which was judged anew" % (step.target, asked, outcome.became)
     if outcome.result == "gone":
         return "%s left by itself" % step.target
+    if outcome.along:
+        return "%s stopped with %s" % (step.target, outcome.along)
     text = _deed(step, past=True)
     if outcome.killed:
         text += " and, after %g s, KILL to pid %s" % (step.grace, ", ".join(map(str, outcome.killed)))

@@ -568,7 +568,7 @@ actions:
     may_restart:
       description:
         - Who is known to live on and may start it again later than it was watched for (O(settle)), such as a watcher that is its parent, a timer,
-          cron, or its unit by C(RestartSec=). Empty when nobody of the kind is known.
+          cron, its unit by C(RestartSec=), D-Bus when somebody asks for its name, or a socket of a unit that needs it. Empty when nobody of the kind is known.
       type: list
       elements: str
       sample: [its parent uwsgi (pid 7)]

@@ -82,6 +82,7 @@ def carry_out(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], 
     :returns: the outcome of each step that was begun. After a failure no further step is begun.
     """
     connected = dict(zip(steps, _clients(steps, eyes)))
+    ended: t.Dict[t.Tuple[t.Any, ...], str] = {}
     rest = list(steps)
     while rest:
         actuator = rest[0].actuator
@@ -93,9 +94,23 @@ def carry_out(steps: t.Sequence[Step], eyes: Eyes, number_of: t.Callable[[str], 
         left = _established(eyes) if any(connected[step] for step in batch) else set()
         for outcome in outcomes:
             failed = failed or outcome.result == "failed"
-            yield outcome._replace(dropped=len(connected[outcome.step] - left) if outcome.acted else 0)
+            if outcome.acted and outcome.result == "done":
+                ended.update(dict.fromkeys(outcome.step.covers, outcome.step.target))
+            yield _with_earlier(outcome, ended)._replace(
+                dropped=len(connected[outcome.step] - left) if outcome.acted else 0
+            )
         if failed:
             return
+
+
+def _with_earlier(outcome: Outcome, ended: t.Mapping[t.Tuple[t.Any, ...], str]) -> Outcome:
+    """An outcome; done where its holders had ended with an earlier step of the same plan, and not by themselves.
+
+    :param ended: key of a holder -> the target of the step with which it ended.
+    """
+    if outcome.result != "gone" or not outcome.step.holders or not ended.keys() >= set(outcome.step.holders):
+        return outcome
+    return outcome._replace(result="done", along=ended[outcome.step.holders[0]])
 
 
 def _clients(steps: t.Sequence[Step], eyes: Eyes) -> t.List[t.Set[Socket]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide import (
+    at_boot,
     commands,
     holders,
     managers,
@@ -175,14 +176,22 @@ def _signalled(case: Case) -> t.Optional[Refusal]:
         return None
     holder = case.holder
     facts = case.snapshot.units.get(holder.unit) if holder.unit else None
-    if facts is not None and facts.restart not in ("", "no"):
-        refusal = reasons.would_respawn(case.who, facts.unit.name, facts.restart)
+    after = _restarting(facts, case.policy) if facts is not None else ""
+    if facts is not None and after:
+        refusal = reasons.would_respawn(case.who, facts.unit.name, facts.restart, after)
         return _of_account(case, refusal, facts.unit.user, facts.unit.name)
     container = holder.container
     if container is not None and container.pid in holder.pids and container.restart not in ("", "no"):
         refusal = reasons.would_respawn(case.who, container.engine, container.restart)
         return _of_account(case, refusal, container.user, container.name or container.id[:12])
     return None
+
+
+def _restarting(facts: UnitFacts, policy: Policy) -> str:
+    """The signal after which a service is started again; empty for none. KILL follows only where that is no reason."""
+    if units.restarts(facts, policy.signal):
+        return policy.signal
+    return "KILL, which force allows" if policy.force and units.restarts(facts, "KILL") else ""
 
 
 def _of_account(case: Case, refusal: Refusal, user: t.Optional[int], name: str) -> t.Optional[Refusal]:
@@ -253,7 +262,7 @@ def _other_accounts(case: Case, chosen: t.Sequence[UnitFacts]) -> t.Optional[Ref
 
 def _coming_back(case: Case, chosen: t.Sequence[UnitFacts]) -> t.Optional[Refusal]:
     """``persist`` for a unit that is neither started by a link of its own nor can be masked."""
-    found = units.unmaskable(chosen) if case.policy.persist else None
+    found = at_boot.unmaskable(case.snapshot, chosen) if case.policy.persist else None
     if found is None:
         return None
     facts, pulling = found

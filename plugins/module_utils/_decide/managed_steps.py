@@ -11,7 +11,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import by_manager, commands, resolving, units
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import (
+    at_boot,
+    by_manager,
+    commands,
+    resolving,
+    units,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._managers import (
     KEPT,
     RESOLV_CONF,
@@ -60,6 +66,20 @@ def ending(snapshot: Snapshot, step: Step) -> t.Set[int]:
     return pids
 
 
+def covered(snapshot: Snapshot, step: Step, others: t.Iterable[Step]) -> t.Tuple[t.Tuple[t.Any, ...], ...]:
+    """The holders of other steps that end with this one, by their keys."""
+    ends = ending(snapshot, step)
+    stopped = {facts.unit for facts in _stopped(snapshot, step)} if not step.settings else set()
+    found: t.List[t.Tuple[t.Any, ...]] = []
+    for other in others:
+        pids = {target.pid for target in other.roots + other.members}
+        pids = pids or {pid for inode in other.inodes for pid in snapshot.owners.get(inode, ())} - {1}
+        chosen = {target.unit for target in other.units}
+        if other is not step and ((pids and pids <= ends) or (chosen and chosen <= stopped)):
+            found += other.holders
+    return tuple(found)
+
+
 def published(snapshot: Snapshot, step: Step) -> t.Set[t.Tuple[int, str]]:
     """The ports that a step frees by what it stops, whoever has their sockets: (port, protocol)."""
     endpoints = list(step.container.published) if step.container is not None else []
@@ -78,8 +98,8 @@ def _by_service(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, 
     del wish
     chosen = units.group(snapshot, holder.unit) if holder.unit is not None else ()
     along = units.dependants(snapshot, chosen)
-    disable = units.disabled(chosen) if policy.persist else ()
-    mask = units.masked(chosen) if policy.persist else ()
+    disable = at_boot.disabled(snapshot, chosen) if policy.persist else ()
+    mask = at_boot.masked(snapshot, chosen) if policy.persist else ()
     return step._replace(
         actuator="systemd",
         action="stop_unit",
@@ -87,7 +107,7 @@ def _by_service(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, 
         units=tuple(UnitTarget(facts.unit, facts.main_pid, facts.invocation) for facts in chosen),
         also_stops=tuple(facts.unit.name for facts in chosen[1:] + along),
         dependants=tuple(facts.unit.name for facts in along),
-        returns_at_boot=not policy.persist and units.returns_at_boot(chosen),
+        returns_at_boot=not policy.persist and at_boot.returns(snapshot, chosen),
         disable=tuple(facts.unit.name for facts in disable),
         mask=tuple(facts.unit.name for facts in mask),
         undo=_enable_again(disable, mask),

@@ -282,11 +282,11 @@ def would_delete(who: str) -> Refusal:
     )
 
 
-def would_respawn(who: str, manager: str, restart: str) -> Refusal:
+def would_respawn(who: str, manager: str, restart: str, after: str = "a signal") -> Refusal:
     """A bare signal to what is started again at once."""
     return Refusal(
         WOULD_RESPAWN,
-        "%s starts %s again after a signal (restart policy %s)" % (manager, who, restart),
+        "%s starts %s again after %s (restart policy %s)" % (manager, who, after, restart),
         "leave method at auto, which stops it through its manager",
     )
 

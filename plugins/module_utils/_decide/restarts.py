@@ -11,17 +11,18 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide import (
+    at_boot,
     managed_steps,
     managers,
     matching,
     tables,
+    units,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Process,
     Restarter,
     Snapshot,
     Step,
-    Unit,
     UnitFacts,
 )
 
@@ -50,46 +51,39 @@ def of(snapshot: Snapshot, step: Step) -> t.Tuple[Restarter, ...]:
             found[watcher] = None
         facts = snapshot.units.get(process.unit) if process.unit is not None else None
         if facts is not None and facts.main_pid in (process.pid, 0):
-            found.update(dict.fromkeys(_of_unit(snapshot, facts)))
+            found.update(dict.fromkeys(_of_unit(snapshot, facts, step.signal)))
         if process.unit is not None and matching.glob_any(process.unit.name, tables.CRON_UNITS):
             found[Restarter("%s, which has started it," % process.unit.name)] = None
     return tuple(found)
 
 
 def _of_units(snapshot: Snapshot, step: Step) -> t.Tuple[Restarter, ...]:
-    """The timers that live on. What Restart= says does not hold for a stop by request."""
-    stopped = {target.unit for target in step.units}
-    names: t.Dict[str, None] = {}
-    for unit in stopped:
-        facts = snapshot.units.get(unit)
-        for name in facts.triggered_by if facts is not None else ():
-            timer = snapshot.units.get(Unit(name, unit.user))
-            if name.endswith(".timer") and Unit(name, unit.user) not in stopped and timer is not None and timer.up:
-                names[name] = None
-    return tuple(Restarter(name) for name in sorted(names))
+    """What starts units when it is used or due, and lives on. What Restart= says does not hold for a stop by request."""
+    stopped = tuple(snapshot.units[target.unit] for target in step.units if target.unit in snapshot.units)
+    along = units.dependants(snapshot, stopped)
+    return tuple(Restarter(who) for who in at_boot.on_demand(snapshot, stopped, along, step.disable, step.mask))
 
 
 def delay(snapshot: Snapshot, step: Step) -> float:
     """Seconds after which the manager of what is stopped would start it again (RestartSec=)."""
-    units = {target.unit for target in step.units}
+    chosen = {target.unit for target in step.units}
     if step.actuator == "signal":
-        units |= {
+        chosen |= {
             process.unit
             for process in (snapshot.processes.get(target.pid) for target in step.roots)
             if process is not None and process.unit is not None
         }
-    facts = [snapshot.units[unit] for unit in units if unit in snapshot.units]
+    facts = [snapshot.units[unit] for unit in chosen if unit in snapshot.units]
     return max((one.restart_delay for one in facts if one.restart not in ("", "no")), default=0.0)
 
 
-def _of_unit(snapshot: Snapshot, facts: UnitFacts) -> t.Iterator[Restarter]:
-    if facts.restart not in ("", "no"):
+def _of_unit(snapshot: Snapshot, facts: UnitFacts, signal: str) -> t.Iterator[Restarter]:
+    # A program that is asked to end may do so with an error of its own, which counts as a failure.
+    if units.restarts(facts, signal) or facts.restart == "on-failure":
         text = "%s (Restart=%s, RestartSec=%g s)" % (facts.unit.name, facts.restart, facts.restart_delay)
         yield Restarter(text, delay=facts.restart_delay + 1.0)
-    for name in sorted(facts.triggered_by):
-        timer = snapshot.units.get(Unit(name, facts.unit.user))
-        if name.endswith(".timer") and timer is not None and timer.up:
-            yield Restarter(name)
+    for who in at_boot.on_demand(snapshot, (facts,), (), (), ()):
+        yield Restarter(who)
 
 
 def _watcher(snapshot: Snapshot, process: Process, ending: t.AbstractSet[int]) -> t.Optional[Restarter]:

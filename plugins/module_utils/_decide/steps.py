@@ -55,16 +55,29 @@ def plan(snapshot: Snapshot, policy: Policy, ports: t.Sequence[PortPlan]) -> t.L
                 found.append(step)
             else:
                 found[at] = _merged(found[at], step)
+    found = _units_together(found)
     wished = {row for step in found for row in step.sockets}
     asked = {(port.wish.port, port.wish.protocol) for port in ports}
+    # What is asked for itself is nobody's collateral.
+    named = {holder.unit.name for port in ports for holder in port.holders if holder.stoppable and holder.unit}
     return [
         step._replace(
             also_frees=_also_frees(snapshot, step, wished, asked),
+            dependants=tuple(name for name in step.dependants if name not in named),
             restarters=restarts.of(snapshot, step),
             watch=restarts.delay(snapshot, step),
+            covers=managed_steps.covered(snapshot, step, found) if len(found) > 1 else (),
         )
         for step in found
     ]
+
+
+def _units_together(steps: t.Sequence[Step]) -> t.List[Step]:
+    """The steps in their order, with all that go through service managers where the first of them is: they stop at once."""
+    through = [step for step in steps if step.actuator == "systemd"]
+    at = next((number for number, step in enumerate(steps) if step.actuator == "systemd"), 0)
+    others = [step for step in steps if step.actuator != "systemd"]
+    return others[:at] + through + others[at:]
 
 
 def refuse_collateral(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) -> t.List[PortPlan]:
@@ -149,7 +162,12 @@ def _step(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) ->
         step = managed_steps.BUILDERS[by](snapshot, policy, port.wish, holder, common)
         return _signalled(snapshot, policy, step, step.survivors) if step.survivors else step
     grace = PROCESS_GRACE if policy.grace_period is None else policy.grace_period
-    return _signalled(snapshot, policy, common, targets)._replace(grace=grace)
+    step = _signalled(snapshot, policy, common, targets)._replace(grace=grace)
+    facts = snapshot.units.get(holder.unit) if holder.unit is not None else None
+    if facts is None:
+        return step
+    # Who is started again after KILL, and not after a polite end, is left to that.
+    return step._replace(kill=step.kill and not units.restarts(facts, "KILL"))
 
 
 def _signalled(snapshot: Snapshot, policy: Policy, step: Step, targets: t.Sequence[Target]) -> Step:
@@ -186,7 +204,8 @@ def _together(first: Step, second: Step) -> bool:
 def _merged(first: Step, second: Step) -> Step:
     """Two steps on the same holder as one."""
     known = set(first.roots) | set(first.members)
-    primary = {target.unit.name for target in first.units[:1]}
+    primary = tuple(target.unit.name for target in first.units[:1])
+    besides = tuple(target.unit.name for target in second.units[:1]) + second.also_stops
     # One that signals nobody has nothing to say about how.
     signalling = [step for step in (first, second) if step.actuator == "signal" or step.survivors] or [first]
     return first._replace(
@@ -195,10 +214,12 @@ def _merged(first: Step, second: Step) -> Step:
         sockets=_union(first.sockets, second.sockets),
         holders=_union(first.holders, second.holders),
         units=_union(first.units, second.units),
-        also_stops=tuple(name for name in _union(first.also_stops, second.also_stops) if name not in primary),
+        also_stops=tuple(name for name in _union(first.also_stops, besides) if name not in primary),
         dependants=_union(first.dependants, second.dependants),
         disable=_union(first.disable, second.disable),
         mask=_union(first.mask, second.mask),
+        returns_at_boot=first.returns_at_boot or second.returns_at_boot,
+        undo=_both_undone(first, second),
         settings=_union(first.settings, second.settings),
         relink=first.relink or second.relink,
         survivors=_union(first.survivors, second.survivors),
@@ -206,6 +227,14 @@ def _merged(first: Step, second: Step) -> Step:
         kill=all(step.kill for step in signalling),
         grace=max(first.grace, second.grace),
     )
+
+
+def _both_undone(first: Step, second: Step) -> str:
+    """The command that takes back what both steps keep down; that of one where it does all of the other's."""
+    kept = [{*step.disable, *step.mask} for step in (first, second)]
+    if kept[1] <= kept[0]:
+        return first.undo
+    return second.undo if kept[0] <= kept[1] else "%s && %s" % (first.undo, second.undo)
 
 
 def _union(first: t.Tuple[Thing, ...], second: t.Tuple[Thing, ...]) -> t.Tuple[Thing, ...]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the harbormaster.ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stops together with a systemd unit, and what comes back. Private to harbormaster.ports. Pure."""
+"""What stops together with a systemd unit. Private to harbormaster.ports. Pure."""
 
 from __future__ import annotations
 
@@ -10,33 +10,55 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide import matching, tables
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Policy, Snapshot, Unit, UnitFacts
 
-# UnitFileState of what starts at boot by itself (systemctl(1), is-enabled).
-_ENABLED = ("enabled", "alias")
-# Units that have no link of their own that systemctl disable could take away, so whatever wants them does it otherwise.
-_NOT_ENABLED = ("static", "indirect", "disabled")
-# What is gone with the next boot, or can't start at all.
-_PASSING = ("masked", "masked-runtime", "transient", "enabled-runtime", "linked-runtime")
 # A bound of our own where a unit may take for ever to stop, and for the longest chain of stops.
 NO_TIMEOUT = 600.0
 LONGEST = 3600.0
+# systemd.service(5): signals that count as a clean end, and the values of Restart= that start a service again after an end by
+# one of these, or by another one. What a program makes of a signal besides, its exit status says: see `restarts`.
+_CLEAN = ("HUP", "INT", "TERM", "PIPE")
+_AFTER_CLEAN = ("always", "on-success")
+_AFTER_UNCLEAN = ("always", "on-failure", "on-abnormal", "on-abort")
+
+
+def restarts(facts: UnitFacts, signal: str) -> bool:
+    """Whether systemd starts a service again whose main process was sent this signal."""
+    if signal in _CLEAN:
+        return facts.restart in _AFTER_CLEAN
+    # Another one than KILL may be caught, and then the end may be a clean one.
+    return facts.restart in _AFTER_UNCLEAN or (signal != "KILL" and facts.restart in _AFTER_CLEAN)
 
 
 def group(snapshot: Snapshot, unit: Unit) -> t.Tuple[UnitFacts, ...]:
     """The unit and everything that would start it again (sockets, paths, timers), and what a socket of these started.
 
+    What depends on these stops along, and whatever would start that again would start all of it: so that belongs here too.
     All of these are stopped in one call; the unit itself comes first.
     """
     found: t.Dict[Unit, UnitFacts] = {}
     todo = [unit]
+    along: t.Set[Unit] = set()
     while todo:
-        facts = snapshot.units.get(todo.pop(0))
-        if facts is None or facts.unit in found or not (facts.up or facts.unit == unit):
-            continue
-        found[facts.unit] = facts
-        todo += [Unit(name, unit.user) for name in sorted(facts.triggered_by)]
-        if facts.unit.name.endswith(".socket"):
-            todo += [Unit(name, unit.user) for name in sorted(facts.triggers)]
+        while todo:
+            facts = snapshot.units.get(todo.pop(0))
+            if facts is None or facts.unit in found or facts.unit in along or not (facts.up or facts.unit == unit):
+                continue
+            found[facts.unit] = facts
+            todo += _triggers_of(facts)
+            if facts.unit.name.endswith(".socket"):
+                todo += [Unit(name, facts.unit.user) for name in sorted(facts.triggers)]
+        depending = dependants(snapshot, found.values())
+        along = {facts.unit for facts in depending}
+        todo = [
+            one
+            for facts in depending
+            for one in _triggers_of(facts)
+            if one not in found and one not in along and one in snapshot.units and snapshot.units[one].up
+        ]
     return tuple(found.values())
+
+
+def _triggers_of(facts: UnitFacts) -> t.List[Unit]:
+    return [Unit(name, facts.unit.user) for name in sorted(facts.triggered_by)]
 
 
 def dependants(snapshot: Snapshot, stopped: t.Iterable[UnitFacts]) -> t.Tuple[UnitFacts, ...]:
@@ -52,30 +74,6 @@ def dependants(snapshot: Snapshot, stopped: t.Iterable[UnitFacts]) -> t.Tuple[Un
                 found[other.unit] = other
                 todo.append(other.unit)
     return tuple(sorted(found.values(), key=lambda facts: facts.unit.name))
-
-
-def returns_at_boot(stopped: t.Sequence[UnitFacts]) -> bool:
-    """Whether one of these starts at boot again: by itself, or because another unit wants it."""
-    names = {facts.unit.name for facts in stopped}
-    return any(_starts(facts, names) for facts in stopped)
-
-
-def disabled(stopped: t.Sequence[UnitFacts]) -> t.Tuple[UnitFacts, ...]:
-    """The ones that ``systemctl disable`` keeps from starting at boot."""
-    names = {facts.unit.name for facts in stopped}
-    return tuple(facts for facts in stopped if _starts(facts, names) and not _pulling(facts, names))
-
-
-def masked(stopped: t.Sequence[UnitFacts]) -> t.Tuple[UnitFacts, ...]:
-    """The ones that other units pull in at boot however they are disabled, so that they have to be masked."""
-    names = {facts.unit.name for facts in stopped}
-    return tuple(facts for facts in stopped if _starts(facts, names) and _pulling(facts, names))
-
-
-def unmaskable(stopped: t.Sequence[UnitFacts]) -> t.Optional[t.Tuple[UnitFacts, t.Tuple[str, ...]]]:
-    """The first unit that should be masked and can't be, and what pulls it in; None when there is none."""
-    names = {facts.unit.name for facts in stopped}
-    return next(((facts, _pulling(facts, names)) for facts in masked(stopped) if not facts.maskable), None)
 
 
 def bound(stopped: t.Iterable[UnitFacts]) -> float:
@@ -107,19 +105,3 @@ def protecting(snapshot: Snapshot, facts: UnitFacts, policy: Policy) -> t.Option
         if not off.intersection(policy.unprotect):
             return entry, False
     return None
-
-
-def _starts(facts: UnitFacts, along: t.Container[str]) -> bool:
-    """Whether it starts at boot without one of those that stop along with it."""
-    if facts.file_state in _ENABLED:
-        return True
-    return facts.file_state not in _PASSING and any(name not in along for name in facts.wanted_by)
-
-
-def _pulling(facts: UnitFacts, along: t.Container[str]) -> t.Tuple[str, ...]:
-    """What would start it at boot although it is disabled."""
-    if facts.linked:
-        # systemctl disable takes the link to its file away, and nobody finds it any more.
-        return ()
-    wanting = facts.wanted_by if facts.file_state in _NOT_ENABLED else facts.pulled_by
-    return tuple(name for name in wanting if name not in along)

@@ -54,6 +54,11 @@ def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool, clock: Clo
         run, mains = _of_clients(containers)
         units, unasked = _units(snapshot, (*containers, *run), clock, may_ask)
         blind += unasked
+    if units and stopping:
+        from ansible_collections.harbormaster.ports.plugins.module_utils._observe import boot
+
+        units, above = boot.told(units, clock)
+        snapshot = snapshot._replace(wanting=above)
     snapshot = snapshot._replace(
         containers=tuple(_with_unit(container, units) for container in containers),
         units=units,

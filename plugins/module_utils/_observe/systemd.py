@@ -28,7 +28,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Unit,
     UnitFacts,
 )
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import cgroups, unit_files
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import cgroups
 
 # Seconds for each question.
 PATIENCE = 5.0
@@ -42,7 +42,8 @@ _MOST_GROUPS = 4096
 _PROPERTIES = (
     "Id,Names,LoadState,ActiveState,SubState,MainPID,InvocationID,Restart,RestartUSec,TimeoutStopUSec,UnitFileState,WantedBy,"
     "RequiredBy,UpheldBy,TriggeredBy,Triggers,BoundBy,ConsistsOf,PropagatesStopTo,Listen,Accept,NFileDescriptorStore,"
-    "RefuseManualStop,ControlGroup,SourcePath,ControlPID,KillMode,SendSIGKILL,RemainAfterExit,BindToDevice,ExecStart"
+    "RefuseManualStop,ControlGroup,SourcePath,ControlPID,KillMode,SendSIGKILL,RemainAfterExit,BindToDevice,ExecStart,"
+    "FragmentPath"
 )
 # "[::]:8080 (Stream)", "127.0.0.1:53 (Datagram)", "[fe80::1]:53%eth0 (Datagram)"; older versions have the zone inside.
 _LISTEN = re.compile(
@@ -96,7 +97,7 @@ def facts(
     def ask(user: t.Optional[int]) -> t.Union[t.Dict[Unit, UnitFacts], str]:
         try:
             return _of_manager(user, names[user], user in holding, ports, clock)
-        except _Unanswered as error:
+        except Unanswered as error:
             return str(error)
 
     users = sorted(names, key=lambda user: -1 if user is None else user)
@@ -252,11 +253,11 @@ def _program(value: str) -> str:
 def show(user: t.Optional[int], names: t.Sequence[str], clock: t.Optional[Clock] = None) -> t.List[Properties]:
     """What one service manager says of units and globs of units.
 
-    :raises _Unanswered: it did not answer; the words are a clause.
+    :raises Unanswered: it did not answer; the words are a clause.
     """
     argv = ["systemctl", *(["--user"] if user is not None else []), "--no-pager", "show", "-p", _PROPERTIES, "--"]
     if user is not None and os.geteuid() not in (0, user):
-        raise _Unanswered("only that user and root may ask it")
+        raise Unanswered("only that user and root may ask it")
     clock = clock or Clock()
     found: t.List[Properties] = []
     for start in range(0, len(names), _LONGEST_LINE):
@@ -264,17 +265,22 @@ def show(user: t.Optional[int], names: t.Sequence[str], clock: t.Optional[Clock]
         answer = command.run([*argv, *asked], clock.left(PATIENCE), uid=user)
         if answer.problem:
             # What was told before it broke off is a part of the list, and nobody knows which.
-            raise _Unanswered(answer.problem)
+            raise Unanswered(answer.problem)
         blocks = parse_show(answer.stdout)
         told = {name for block in blocks for name in parse_names(" ".join(block["Id"] + block.get("Names", [])))}
         untold = next((name for name in asked if name not in told and "*" not in name), None)
         if untold is not None and len(blocks) < len(asked):
-            raise _Unanswered("it did not tell of %s" % untold)
+            raise Unanswered("it did not tell of %s" % untold)
         found += blocks
     return found
 
 
-class _Unanswered(Exception):
+def is_name(text: str) -> bool:
+    """Whether this is the name of one unit."""
+    return bool(_UNIT_NAME.match(text))
+
+
+class Unanswered(Exception):
     """A service manager did not answer. The words are a clause."""
 
 
@@ -335,12 +341,11 @@ def _of_manager(
         if not ring:
             break
     else:
-        raise _Unanswered("too long a chain of units depends on %s" % ", ".join(sorted(names)[:3]))
+        raise Unanswered("too long a chain of units depends on %s" % ", ".join(sorted(names)[:3]))
     answer = dict(gone)
     for name, told in _with_instances(manager, chosen):
         properties = manager.known[name]
-        source = properties.get("SourcePath", [""])[0].strip()
-        answer[told.unit] = unit_files.lasting(told, source)._replace(pids=_pids(properties, user))
+        answer[told.unit] = told._replace(pids=_pids(properties, user))
     return answer
 
 
@@ -373,7 +378,7 @@ def companions(pid: int) -> t.Tuple[int, ...]:
     try:
         with open("/proc/%d/cgroup" % pid, "rb") as stream:
             return _pids_of_group(cgroups.root_of(stream.read()))
-    except (OSError, MalformedData, _Unanswered):
+    except (OSError, MalformedData, Unanswered):
         # It has ended, or there are no control groups, or more than anybody needs.
         return ()
 
@@ -403,7 +408,7 @@ def _processes_below(folder: str) -> t.Set[int]:
     found: t.Set[int] = set()
     for number, (where, _folders, files) in enumerate(os.walk(folder)):
         if number >= _MOST_GROUPS:
-            raise _Unanswered("there are more than %d control groups below %s" % (_MOST_GROUPS, folder))
+            raise Unanswered("there are more than %d control groups below %s" % (_MOST_GROUPS, folder))
         if "cgroup.procs" not in files:
             continue
         try:

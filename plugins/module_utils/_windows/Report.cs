@@ -201,6 +201,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.R
                 { "also_frees", Plain(step.AlsoFrees) },
                 { "also_stops", Plain(step.AlsoStops) },
                 { "returns_at_boot", step.ReturnsAtBoot },
+                { "may_restart", new List<object>() },
                 { "undo", step.Undo },
                 { "dropped", dropped },
                 { "result", result },

@@ -85,6 +85,23 @@ def test_steps_of_one_kind_that_follow_each_other_go_together(calls):
     assert calls == [("signal", ["a", "b"]), ("destroy", ["c"]), ("signal", ["d"])]
 
 
+def test_what_ended_with_an_earlier_step_did_not_leave_by_itself(calls):
+    base = step("base")._replace(covers=(("process", 7), ("process", 9)), holders=(("service", "base"),))
+    along = step("gone: child", "destroy")._replace(holders=(("process", 7),))
+    alone = step("gone: alone", "destroy")._replace(holders=(("process", 8),))
+    partly = step("gone: partly", "destroy")._replace(holders=(("process", 9), ("process", 8)))
+    outcomes = carry_out([base, along, alone, partly])
+    assert [(one.result, one.acted, one.along) for one in outcomes] == [
+        ("done", True, ""), ("done", False, "base"), ("gone", False, ""), ("gone", False, "")
+    ]  # fmt: skip
+
+
+def test_what_did_nothing_ends_nobody_along(calls):
+    base = step("gone: base")._replace(covers=(("process", 7),))
+    along = step("gone: child")._replace(holders=(("process", 7),))
+    assert [one.result for one in carry_out([base, along])] == ["gone", "gone"]
+
+
 def test_after_a_failure_nothing_more_is_begun(calls):
     outcomes = carry_out([step("a"), step("bad"), step("c", "destroy"), step("d")])
     assert calls == [("signal", ["a", "bad"])]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._act import systemd
@@ -26,6 +27,8 @@ class Played:
         self.stop_answer = {}
         self.answers = {}
         self.missing = False
+        self.ends_of = {}
+        self.times = {}
 
     def run(self, argv, timeout, uid=None, environment=None):
         words = [word for word in argv[1:] if word not in ("--no-ask-password", "--no-pager", "--quiet", "--")]
@@ -38,16 +41,19 @@ class Played:
             blocks = []
             for name in words[3:]:
                 state = self.units.get(name, ["inactive", "dead", 0, ""])
-                blocks.append("Id=%s\nActiveState=%s\nSubState=%s\nMainPID=%d\nInvocationID=%s" % (name, *state))
+                block = "Id=%s\nActiveState=%s\nSubState=%s\nMainPID=%d\nInvocationID=%s" % (name, *state)
+                blocks.append(block + "".join("\n%s=%d" % one for one in self.times.get(name, {}).items()))
             return answer._replace(stdout="\n\n".join(blocks) + "\n")
         assert "--no-ask-password" in argv, "nobody is there to be asked"
         self.calls.append((uid, timeout, *words))
         if words[0] == "stop":
             for name in words[1:]:
-                if self.ends_as is None:
+                ends = self.ends_of.get(name, self.ends_as)
+                ends = ends() if callable(ends) else ends
+                if ends is None:
                     del self.units[name]
                 else:
-                    self.units[name] = list(self.ends_as)
+                    self.units[name] = list(ends)
             return answer._replace(**self.stop_answer)
         return answer._replace(**self.answers.get(words[0], {}))
 
@@ -129,11 +135,13 @@ def test_no_unit_is_nothing_to_do(played):
 def test_a_stop_that_takes_too_long_goes_on_and_that_is_said(played):
     played.ends_as = ["deactivating", "stop-sigterm", 100, "aa"]
     played.stop_answer = {"timed_out": True, "status": -9}
-    (outcome,) = stop(played)
+    (outcome,) = stop(played, step(grace=0.05))
     assert (outcome.result, outcome.acted, outcome.error.code) == ("failed", True, "still_held")
-    assert "within 7 s" in outcome.error.reason and "web.service is deactivating (stop-sigterm)" in outcome.error.reason
+    assert (
+        "within 0.05 s" in outcome.error.reason and "web.service is deactivating (stop-sigterm)" in outcome.error.reason
+    )
     assert "systemctl list-jobs" in outcome.error.remedy and "grace_period" in outcome.error.remedy
-    (outcome,) = stop(played, step(1001, units=(UnitTarget(Unit("web.service", 1001), 100, "aa"),)))
+    (outcome,) = stop(played, step(1001, grace=0.05, units=(UnitTarget(Unit("web.service", 1001), 100, "aa"),)))
     assert "systemctl --user -M 1001@ list-jobs" in outcome.error.remedy
 
 
@@ -203,10 +211,116 @@ def test_without_systemctl_nothing_is_done(played):
     assert (outcome.result, outcome.acted) == ("gone", False)
 
 
-def test_after_a_failure_no_further_step_is_begun(played):
-    played.ends_as = ["active", "running", 100, "aa"]
-    one = step(units=(UnitTarget(Unit("web.service"), 100, "aa"),))
-    assert [outcome.result for outcome in stop(played, one, one)] == ["failed"]
+def of(name, user=None, pid=100, **fields):
+    return step(target=name, units=(UnitTarget(Unit(name, user), pid, "aa"),), **fields)
+
+
+def several(played, *names):
+    played.units = {name: ["active", "running", 100, "aa"] for name in names}
+    return [of(name) for name in names]
+
+
+def test_units_of_one_manager_stop_side_by_side_in_one_call(played):
+    steps = several(played, "a.service", "b.service", "c.service")
+    outcomes = stop(played, steps[0], steps[1]._replace(grace=9.0), steps[2])
+    assert [(one.step.target, one.result, one.acted) for one in outcomes] == [
+        (name, "done", True) for name in ("a.service", "b.service", "c.service")
+    ]
+    assert played.calls == [(None, 9.0, "stop", "a.service", "b.service", "c.service")]
+
+
+def test_each_manager_is_asked_for_its_own_units(played):
+    played.units = {name: ["active", "running", 100, "aa"] for name in ("a.service", "b.service", "c.service")}
+    outcomes = stop(played, of("a.service"), of("b.service", 1001), of("c.service"))
+    assert [one.step.target for one in outcomes] == ["a.service", "b.service", "c.service"]
+    assert [(call[0], *call[3:]) for call in played.calls] == [(None, "a.service", "c.service"), (1001, "b.service")]
+
+
+def test_after_a_failure_no_other_manager_is_asked(played):
+    played.units = {name: ["active", "running", 100, "aa"] for name in ("a.service", "b.service", "c.service")}
+    played.ends_of["a.service"] = ["active", "running", 100, "aa"]
+    outcomes = stop(played, of("a.service"), of("b.service", 1001), of("c.service"))
+    assert [(one.step.target, one.result) for one in outcomes] == [("a.service", "failed"), ("c.service", "done")]
+    assert [call[0] for call in played.calls] == [None]
+
+
+def test_each_of_several_units_is_judged_by_itself(played):
+    steps = several(played, "a.service", "b.service", "c.service", "d.service")
+    played.units["b.service"][3] = "cc"
+    played.ends_of["c.service"] = ["active", "running", 100, "aa"]
+    played.stop_answer = {"status": 1, "stderr": "Failed to stop c.service: Operation refused.\n"}
+    steps[3] = steps[3]._replace(disable=("d.service",))
+    outcomes = stop(played, *steps)
+    assert [(one.result, one.acted) for one in outcomes] == [
+        ("done", True), ("gone", False), ("failed", False), ("done", True)
+    ]  # fmt: skip
+    assert outcomes[2].error.code == "step_failed" and "Operation refused" in outcomes[2].error.reason
+    assert [call[2:] for call in played.calls] == [
+        ("stop", "a.service", "c.service", "d.service"),
+        ("disable", "d.service"),
+    ]
+
+
+def test_who_waits_for_another_ones_end_has_its_own_time(played):
+    """They are ordered: b begins to stop when a has ended."""
+    a, b = several(played, "a.service", "b.service")
+    turns = []
+
+    def later():
+        turns.append(1)
+        if len(turns) == 1:
+            return ["active", "running", 100, "aa"]
+        return ["deactivating", "stop-sigterm", 100, "aa"] if len(turns) == 2 else ["inactive", "dead", 0, ""]
+
+    played.ends_of["b.service"] = later
+    played.times["b.service"] = {"ActiveExitTimestampMonotonic": (time.monotonic() + 2) * 1e6}
+    played.stop_answer = {"timed_out": True, "status": -9}
+    assert [one.result for one in stop(played, a, b)] == ["done", "done"]
+    assert [call[3:] for call in played.calls] == [("a.service", "b.service"), ("b.service",), ("b.service",)]
+    assert played.calls[1][1] == 7.0 and 7.0 <= played.calls[2][1] <= 9.0
+
+
+def test_who_has_had_its_time_is_not_waited_for_again(played):
+    a, b = several(played, "a.service", "b.service")
+    played.ends_of["a.service"] = ["deactivating", "stop-sigterm", 100, "aa"]
+    played.ends_of["b.service"] = ["active", "running", 100, "aa"]
+    played.stop_answer = {"timed_out": True, "status": -9}
+    outcomes = stop(played, a._replace(grace=0.0), b)
+    assert [(one.result, one.error.code) for one in outcomes] == [("failed", "still_held")] * 2
+    assert len(played.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "now, says, acted",
+    [
+        # A start that came while it stopped, one that came before, and one that came when it was down.
+        (["deactivating", "stop-sigterm", 100, "aa"], "started web.service", True),
+        (["active", "running", 100, "aa"], "was taken back by somebody who started web.service (main pid 100)", False),
+        (["active", "running", 222, "cc"], "somebody started web.service (main pid 222) again at once", True),
+        (["activating", "start-pre", 0, "cc"], "somebody started web.service again at once", True),
+    ],
+)
+def test_a_stop_that_a_start_replaces_is_a_respawn(played, now, says, acted):
+    played.ends_of["web.service"] = now
+    played.stop_answer = {"status": 1, "stderr": "Job for web.service canceled.\n"}
+    (outcome,) = stop(played)
+    assert (outcome.result, outcome.error.code) == ("failed", "respawned")
+    assert says in outcome.error.reason or "started web.service" in outcome.error.reason
+    assert "journalctl -u web.service" in outcome.error.remedy and "step_failed" not in str(outcome.error)
+    assert len(played.calls) == 1, "nothing is stopped twice"
+    # The same with an answer that says nothing, where the state tells it.
+    if now[3] != "aa" or now[0] == "deactivating":
+        played.units["web.service"] = ["active", "running", 100, "aa"]
+        played.units["web.socket"] = ["active", "running", 0, "bb"]
+        played.stop_answer = {}
+        assert stop(played)[0].error.code == "respawned"
+
+
+def test_how_long_each_of_them_took(played):
+    a, b = several(played, "a.service", "b.service")
+    played.times["a.service"] = {"InactiveEnterTimestampMonotonic": 5e6}
+    outcomes = stop(played, a, b)
+    assert 0 <= outcomes[0].seconds < 1, "a time of long ago is not of this stop"
 
 
 def test_states_are_read_by_their_names():

@@ -23,6 +23,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Resolver,
     Snapshot,
     Socket,
+    Starter,
     Supervised,
     Unit,
     UnitFacts,
@@ -149,7 +150,14 @@ def unit_facts_of(entry):
         {key: value for key, value in entry.items() if key not in ("name", "user")},
         listens=lambda texts: tuple(place(text) for text in texts),
     )
+    if entry.get("file_state") == "enabled":
+        # Where its links lead, unless a vector says so.
+        values.setdefault("wanted_by", ("multi-user.target",))
     return UnitFacts(Unit(entry["name"], entry.get("user")), **dict({"main_pid": 0}, **values))
+
+
+def starter_of(entry):
+    return Starter(**values_of(Starter, {key: value for key, value in entry.items() if key not in ("name", "user")}))
 
 
 def container_of(entry):
@@ -161,7 +169,7 @@ def snapshot_of(case, wishes, shuffle=lambda values: None):
     """What was observed. Sockets on ports that nobody asked for go where observe puts them: ``other_sockets``."""
     given = only(
         case["given"], "sockets", "processes", "bindable", "kernel", "blind", "carriers", "this_task", "ephemeral",
-        "ephemeral_reserved", "may_close", "units", "containers", "resolver", "supervised", "own_unit",
+        "ephemeral_reserved", "may_close", "units", "containers", "resolver", "supervised", "own_unit", "wanting",
     )  # fmt: skip
     rows = [socket_of(number, row) for number, row in enumerate(given.get("sockets", ()))]
     owners = {}
@@ -188,6 +196,7 @@ def snapshot_of(case, wishes, shuffle=lambda values: None):
         may_close=given.get("may_close", True),
         bindable={label_key(label): said for label, said in given.get("bindable", {}).items()},
         units={facts.unit: facts for facts in units},
+        wanting={Unit(entry["name"], entry.get("user")): starter_of(entry) for entry in given.get("wanting", ())},
         containers=tuple(containers),
         resolver=Resolver(**values_of(Resolver, given["resolver"])) if "resolver" in given else None,
         supervised={
@@ -257,6 +266,7 @@ def told_step(step):
         "may_restart": [one.who for one in step.restarters],
         "watch": step.watch,
         "survivors": [target.pid for target in step.survivors],
+        "covers": [getattr(key[-1], "name", key[-1]) for key in step.covers],
     }
 
 
