@@ -210,11 +210,13 @@ class Resolver(t.NamedTuple):
     :param resolv_conf: what /etc/resolv.conf is: ``stub`` (a link to the stub file), ``uplink`` (a link to the one with the
         real servers), ``static`` (systemd's own static file), ``foreign`` (a file or link of somebody else), ``missing``.
     :param servers: the name servers that /etc/resolv.conf lists.
+    :param local: those of both that are addresses of this very host.
     """
 
     upstreams: t.Tuple[str, ...] = ()
     resolv_conf: str = "stub"
     servers: t.Tuple[str, ...] = ()
+    local: t.Tuple[str, ...] = ()
 
 
 class Supervised(t.NamedTuple):

@@ -206,8 +206,10 @@ def _of_account(case: Case, refusal: Refusal, user: t.Optional[int], name: str) 
 
 def _service(case: Case) -> t.Optional[Refusal]:
     unit = case.holder.unit
-    if unit is None or way(case.policy, case.holder) != BY_SERVICE:
+    if way(case.policy, case.holder) != BY_SERVICE:
         return None
+    if unit is None:
+        return reasons.nothing_to_act_on(case.who)
     snapshot, policy = case.snapshot, case.policy
     chosen = units.group(snapshot, unit)
     if not chosen:

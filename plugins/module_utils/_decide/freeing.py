@@ -50,11 +50,17 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
     asked = {(port.wish.port, port.wish.protocol) for port in seen}
     judged = _kept_elsewhere(snapshot, policy, [_judged(snapshot, policy, port, asked) for port in seen])
     planned = steps.plan(snapshot, policy, judged)
+    judged = steps.refuse_empty(judged, planned)
+    names: t.Tuple[str, ...] = ()
+    if snapshot.resolver is not None:
+        from ansible_collections.harbormaster.ports.plugins.module_utils._decide import joint
+
+        judged, planned, names = joint.names(snapshot, policy, judged, planned)
     if policy.collateral == "refuse":
         judged = steps.refuse_collateral(judged, planned)
     if any(port.refusal for port in judged):
         return Plan(tuple(judged), (), general)
-    warnings = () if policy.collateral == "accept" else _besides(planned)
+    warnings = names + (() if policy.collateral == "accept" else _besides(planned))
     warnings += tuple(
         "stopping %s may leave %s alive (KillMode= of its unit): who then still has the port is signalled"
         % (step.target, ", ".join("%s (pid %d)" % (target.name, target.pid) for target in step.survivors))

@@ -146,7 +146,6 @@ def _enable_again(disabled: t.Sequence[UnitFacts], masked: t.Sequence[UnitFacts]
 
 def _by_resolver(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder, step: Step) -> Step:
     facts = snapshot.units.get(holder.unit) if holder.unit is not None else None
-    drop_in = RESOLVER_LASTING if policy.persist else RESOLVER_RUNTIME
     relink = snapshot.resolver is not None and resolving.relinks(snapshot.resolver, holder.sockets)
     return step._replace(
         actuator="resolver",
@@ -155,9 +154,16 @@ def _by_resolver(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder,
         settings=resolving.settings(holder.sockets, everywhere=wish.address is None),
         relink=relink,
         returns_at_boot=not policy.persist,
-        undo=("mv %s%s %s && " % (RESOLV_CONF, KEPT, RESOLV_CONF) if relink else "")
-        + "rm %s && systemctl restart systemd-resolved" % drop_in,
+        undo=stub_again(policy, relink),
         grace=RESOLVER_GRACE if policy.grace_period is None else policy.grace_period,
+    )
+
+
+def stub_again(policy: Policy, relink: bool) -> str:
+    """The commands that take back what was set for systemd-resolved."""
+    drop_in = RESOLVER_LASTING if policy.persist else RESOLVER_RUNTIME
+    return ("mv %s%s %s && " % (RESOLV_CONF, KEPT, RESOLV_CONF) if relink else "") + (
+        "rm %s && systemctl restart systemd-resolved" % drop_in
     )
 
 

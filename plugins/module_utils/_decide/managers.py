@@ -257,4 +257,6 @@ def _meets(endpoint: Endpoint, wish: Wish) -> bool:
 def _listens(endpoint: Endpoint, row: Socket) -> bool:
     if (endpoint.protocol, endpoint.port) != (row.protocol, row.port):
         return False
+    if endpoint.interface and row.interface and endpoint.interface != row.interface:
+        return False
     return endpoint.address == row.address

@@ -226,6 +226,15 @@ def apart(who: str, namespace: str, unprotect: str) -> Refusal:
     )
 
 
+def nothing_to_act_on(who: str) -> Refusal:
+    """A holder behind which nothing was found that could be asked to end."""
+    return Refusal(
+        UNSUPPORTED_MANAGER,
+        "nothing was found through which %s could be stopped" % who,
+        "look which unit has the socket (systemctl list-sockets, systemd-analyze fdstore), and stop that one by hand",
+    )
+
+
 def supervised(who: str, supervisor: str, command: str) -> Refusal:
     """A supervisor would start the holder again at once, and does not take our word."""
     return Refusal(

@@ -45,8 +45,10 @@ def frees(lines: t.Sequence[str], row: Socket) -> bool:
     return set(settings([row])) <= set(lines)
 
 
-def relinks(resolver: Resolver, sockets: t.Iterable[Socket]) -> bool:
+def relinks(resolver: Resolver, sockets: t.Iterable[Socket], lost: t.AbstractSet[str] = frozenset()) -> bool:
     """Whether /etc/resolv.conf names nothing but addresses that are about to be given up.
+
+    :param lost: addresses of servers that other steps of the plan take away.
 
     The link to the stub file needs no care: systemd-resolved makes that file a link to the one with the real servers.
     """
@@ -55,15 +57,45 @@ def relinks(resolver: Resolver, sockets: t.Iterable[Socket]) -> bool:
     given_up = {row.address for row in sockets if row.port == _DNS}
     if given_up.intersection(STUB_ADDRESSES):
         given_up.update(STUB_ADDRESSES)
+    given_up.update(lost)
     return given_up.issuperset(resolver.servers)
 
 
-def breaks(resolver: Resolver, sockets: t.Iterable[Socket]) -> str:
-    """Why no name could be resolved afterwards, as a clause; empty when names still can."""
+def breaks(resolver: Resolver, sockets: t.Iterable[Socket], lost: t.AbstractSet[str] = frozenset()) -> str:
+    """Why no name could be resolved afterwards, as a clause; empty when names still can.
+
+    :param lost: as in `relinks`.
+    """
     rows = list(sockets)
     stub = any(row.port == _DNS and row.address in STUB_ADDRESSES for row in rows)
-    if not relinks(resolver, rows) and not (stub and resolver.resolv_conf == "stub"):
+    uplink = bool(lost) and resolver.resolv_conf == "uplink"
+    if not relinks(resolver, rows, lost) and not (stub and resolver.resolv_conf == "stub") and not uplink:
         return ""
-    if resolver.upstreams:
-        return ""
-    return "/etc/resolv.conf leads to it alone, and it knows no upstream server"
+    if resolver.upstreams and set(resolver.upstreams) <= lost:
+        return "the only servers that it knows (%s) are to be stopped as well" % ", ".join(resolver.upstreams)
+    return "" if resolver.upstreams else "/etc/resolv.conf leads to it alone, and it knows no upstream server"
+
+
+def serves(address: str, port: int, server: str, local: t.Container[str], v6only: t.Optional[bool] = True) -> bool:
+    """Whether a socket on this address and port is the one that a name server's address leads to.
+
+    :param local: servers that are this host's own addresses.
+    """
+    if port != _DNS:
+        return False
+    server = server.partition("%")[0]
+    if address == server:
+        return True
+    if not (server.startswith("127.") or server == "::1" or server in local):
+        return False
+    if address == "0.0.0.0":
+        return ":" not in server
+    return address == "::" and (":" in server or not v6only)
+
+
+def unresolved(resolver: Resolver, lost: t.AbstractSet[str]) -> t.Tuple[str, ...]:
+    """The servers on which all of this host's names rest, when these are lost; empty when there is another one."""
+    asked = resolver.servers
+    if asked and set(asked) <= set(STUB_ADDRESSES):
+        asked = resolver.upstreams
+    return asked if set(asked) <= lost else ()

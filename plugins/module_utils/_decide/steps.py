@@ -31,6 +31,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Policy,
     PortPlan,
     Process,
+    Refusal,
     Snapshot,
     Socket,
     Step,
@@ -80,18 +81,46 @@ def _units_together(steps: t.Sequence[Step]) -> t.List[Step]:
     return others[:at] + through + others[at:]
 
 
+def is_empty(step: Step) -> bool:
+    """Whether there is nothing that a step would act on: it would be told as done, and nothing would have been done."""
+    acted_on: t.Mapping[str, t.Tuple[t.Any, ...]] = {
+        "signal": (step.roots,),
+        "destroy": (step.sockets,),
+        "systemd": (step.units,),
+        "resolver": (step.units, step.settings),
+        "container": (step.container,),
+        # Its command is not there where nobody has asked it yet: a prediction, with a warning.
+        "supervisor": (step.supervised,),
+    }
+    return not all(acted_on.get(step.actuator, (None,)))
+
+
+def refuse_empty(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) -> t.List[PortPlan]:
+    """The ports, with a refusal on each one whose step would do nothing. No rule lets such a holder pass; this is the net."""
+    return refuse(
+        ports, [step for step in planned if is_empty(step)], lambda step: reasons.nothing_to_act_on(step.target)
+    )
+
+
 def refuse_collateral(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) -> t.List[PortPlan]:
     """The ports, with a refusal on each one whose step would free or stop more than was asked for."""
-    refused: t.Dict[str, Step] = {
-        label: step for step in planned if step.also_frees or step.dependants for label in step.ports
-    }
+    return refuse(
+        ports,
+        [step for step in planned if step.also_frees or step.dependants],
+        lambda step: reasons.collateral(step.target, ", ".join(step.also_frees), ", ".join(step.dependants)),
+    )
+
+
+def refuse(ports: t.Sequence[PortPlan], steps: t.Sequence[Step], why: t.Callable[[Step], Refusal]) -> t.List[PortPlan]:
+    """The ports, with a refusal on each one that one of these steps would free."""
+    refused = {label: step for step in steps for label in step.ports}
     answer = []
     for port in ports:
         step = refused.get(port.wish.label)
         if step is None or port.refusal is not None:
             answer.append(port)
             continue
-        refusal = reasons.collateral(step.target, ", ".join(step.also_frees), ", ".join(step.dependants))
+        refusal = why(step)
         marked = tuple(
             holder._replace(stoppable=False, outcome="refused", refusal=refusal)
             if holder.key in step.holders

@@ -30,6 +30,7 @@ Mains = t.Mapping[t.Tuple[str, t.Optional[int]], t.FrozenSet[int]]
 # What a booted systemd leaves there (sd_booted(3)).
 _BOOTED = "/run/systemd/system"
 _RESOLVED = Unit("systemd-resolved.service")
+_DNS = 53
 
 
 def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool, clock: Clock, may_ask: bool) -> Snapshot:
@@ -69,7 +70,7 @@ def with_managers(snapshot: Snapshot, wanted: Wanted, stopping: bool, clock: Clo
         snapshot = snapshot._replace(containers=_run_by_units(snapshot.containers, run, mains, units))
     # Any program may call itself like it; its service manager knows which one it is.
     resolved = units.get(_RESOLVED)
-    if resolved is not None and resolved.main_pid in holders:
+    if (resolved is not None and resolved.main_pid in holders) or (stopping and _serves_names(snapshot)):
         from ansible_collections.harbormaster.ports.plugins.module_utils._observe import resolver
 
         snapshot = snapshot._replace(resolver=resolver.resolver())
@@ -102,6 +103,12 @@ def _run_by_units(
         if one.key in mains and facts is not None and facts.main_pid in mains[one.key]:
             named[one.key] = one.unit
     return tuple(one._replace(unit=one.unit or named.get(one.key, "")) for one in containers)
+
+
+def _serves_names(snapshot: Snapshot) -> bool:
+    """Whether somebody may be stopped by whom this host's own names are resolved."""
+    ports = {row.port for row in snapshot.sockets}
+    return _DNS in ports or any(one.port == _DNS for container in snapshot.containers for one in container.published)
 
 
 def _units(

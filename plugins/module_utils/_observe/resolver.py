@@ -9,6 +9,7 @@ Only files are read, those that systemd-resolved keeps for everybody (systemd-re
 from __future__ import annotations
 
 import os
+import socket
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import resolv_conf
@@ -18,11 +19,26 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import R
 def resolver() -> Resolver:
     """What systemd-resolved and /etc/resolv.conf know of servers. Asked when systemd-resolved holds a wished port."""
     upstreams = resolv_conf.read(resolv_conf.UPLINK).servers
+    servers = resolv_conf.read(resolv_conf.RESOLV_CONF).servers
     return Resolver(
         upstreams=tuple(server for server in upstreams if server not in resolv_conf.STUB_ADDRESSES),
         resolv_conf=kind(),
-        servers=resolv_conf.read(resolv_conf.RESOLV_CONF).servers,
+        servers=servers,
+        local=tuple(server for server in dict.fromkeys(upstreams + servers) if _is_local(server)),
     )
+
+
+def _is_local(server: str) -> bool:
+    """Whether an address is one of this host's: then a socket can be bound to it. Nothing is sent."""
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            # with a zone of IPv6 the address is looked up; none of these is a name
+            place = socket.getaddrinfo(server, 0, family, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4]
+            probe.bind(place)
+    except (OSError, UnicodeError):
+        return False
+    return True
 
 
 def kind() -> str:

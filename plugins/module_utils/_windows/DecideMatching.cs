@@ -9,6 +9,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using System.Text.RegularExpressions;
 using ansible_collections.harbormaster.ports.plugins.module_utils._windows.Model;
 
 namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.DecideMatching
@@ -34,6 +35,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                     names.Add(name);
                     names.Add(Stem(name));
                 }
+            }
+            foreach (string name in Scripts.NamesOf(process.Command))
+            {
+                names.Add(name);
             }
             return names;
         }
@@ -69,8 +74,9 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         /// <summary>The first entry of a table that means this program; null when none does. Services don't count.</summary>
         public static string Program(Process process, IEnumerable<string> table)
         {
-            ISet<string> names = NamesOf(process);
-            return table.FirstOrDefault(entry => names.Any(name => Glob.Matches(name, entry)));
+            string[] names = process == null ? new string[0] : new[] { process.Name, FileName(process.Exe) };
+            return table.FirstOrDefault(
+                entry => names.Any(name => !string.IsNullOrEmpty(name) && (Glob.Matches(name, entry) || Glob.Matches(Stem(name), entry))));
         }
 
         /// <summary>The first entry of a table that means this name.</summary>
@@ -106,6 +112,97 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         private static string Stem(string name)
         {
             return name.EndsWith(Suffix, StringComparison.OrdinalIgnoreCase) ? name.Substring(0, name.Length - Suffix.Length) : name;
+        }
+    }
+
+    /// <summary>What an interpreter runs, out of its command line; the rules are those of _decide/matching.py.</summary>
+    public static class Scripts
+    {
+        // Of a command line, what may name a program.
+        private const int MostWords = 24;
+
+        private static readonly Regex Interpreters = new Regex(
+            @"^(?:pythonw?|py|pypy|node|nodejs|bun|deno|ruby|perl|php|lua|luajit|java|javaw|mono|dotnet|busybox|toybox|sh|bash|dash|zsh"
+                + @"|ksh|mksh|tclsh|pwsh|powershell|wscript|cscript)[0-9.]*\z",
+            RegexOptions.CultureInvariant | RegexOptions.IgnoreCase);
+
+        private static readonly Regex Word = new Regex(
+            "'(?<word>[^']*)'|\"(?<word>[^\"]*)\"|(?<word>\\S+)", RegexOptions.CultureInvariant);
+
+        private static readonly HashSet<string> WithValue = new HashSet<string>(
+            new[]
+            {
+                "-W", "-X", "-cp", "-classpath", "--class-path", "-p", "--module-path", "-r", "--require", "--import", "--loader", "-I", "-C",
+                "-d", "-S", "-t", "-M", "--add-opens", "--add-modules", "--add-exports", "-o", "-O", "--rcfile", "--init-file",
+            });
+
+        private static readonly HashSet<string> Verbs = new HashSet<string>(new[] { "run", "exec", "--" });
+
+        private static readonly string[] Code = { "-c", "-e", "--eval" };
+
+        private static readonly string[] Next = { "-m", "-jar", "-f", "-File", "-file" };
+
+        private static readonly string[] Endings =
+        {
+            ".py", ".pyc", ".pyz", ".js", ".mjs", ".cjs", ".ts", ".rb", ".pl", ".php", ".lua", ".jar", ".war", ".sh", ".tcl", ".dll", ".exe",
+            ".ps1", ".vbs",
+        };
+
+        /// <summary>The script's name, with and without its ending.</summary>
+        public static IEnumerable<string> NamesOf(string command)
+        {
+            List<string> words = new List<string>();
+            for (Match match = Word.Match((command ?? "").Replace('\\', '/')); match.Success && words.Count < MostWords; match = match.NextMatch())
+            {
+                words.Add(match.Groups["word"].Value);
+            }
+            if (words.Count == 0 || !Interpreters.IsMatch(Base(words[0])))
+            {
+                yield break;
+            }
+            string script = Base(Run(words));
+            if (script.Length == 0)
+            {
+                yield break;
+            }
+            yield return script;
+            string ending = Endings.FirstOrDefault(one => script.EndsWith(one, StringComparison.OrdinalIgnoreCase));
+            if (ending != null && script.Length > ending.Length)
+            {
+                yield return script.Substring(0, script.Length - ending.Length);
+            }
+        }
+
+        /// <summary>The script, class, archive or module that an interpreter runs; empty when it is given code.</summary>
+        private static string Run(IReadOnlyList<string> words)
+        {
+            for (int number = 1; number < words.Count; number++)
+            {
+                string word = words[number];
+                if (Code.Contains(word))
+                {
+                    return "";
+                }
+                if (Next.Contains(word))
+                {
+                    return number + 1 < words.Count ? words[number + 1] : "";
+                }
+                if (WithValue.Contains(word))
+                {
+                    number++;
+                }
+                else if (!word.StartsWith("-", StringComparison.Ordinal) && !Verbs.Contains(word))
+                {
+                    return word;
+                }
+            }
+            return "";
+        }
+
+        private static string Base(string path)
+        {
+            string name = path.Substring(path.LastIndexOf('/') + 1);
+            return name.EndsWith(".exe", StringComparison.OrdinalIgnoreCase) ? name.Substring(0, name.Length - 4) : name;
         }
     }
 

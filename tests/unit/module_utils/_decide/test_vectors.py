@@ -14,6 +14,7 @@ import random
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.harbormaster.ports.plugins.module_utils import _argspec, _wishes
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import steps
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Blind,
@@ -63,7 +64,8 @@ def label_key(label):
 
 def socket_of(number, row):
     only(
-        row, "tcp", "udp", "state", "peer", "held_by", "inode", "v6only", "family", "uid", "unread", "closable"
+        row, "tcp", "udp", "state", "peer", "held_by", "inode", "v6only", "family", "uid", "unread", "closable",
+        "interface",
     )  # fmt: skip
     protocol = "tcp" if "tcp" in row else "udp"
     address, port = endpoint(row[protocol])
@@ -81,6 +83,7 @@ def socket_of(number, row):
         inode=row.get("inode", 1001 + number if "held_by" in row else 0),
         v6only=row.get("v6only"),
         rqueue=row.get("unread", 0),
+        interface=row.get("interface", 0),
         diag_id=b"cookie %d" % number if row.get("closable", True) else b"",
     )
 
@@ -128,10 +131,11 @@ def proven_of(entry):
 
 
 def place(text):
-    """``0.0.0.0:80/tcp`` -> Endpoint."""
-    where, _slash, protocol = text.partition("/")
+    """``0.0.0.0:80/tcp`` -> Endpoint; ``%3`` behind it is an interface."""
+    where, _slash, rest = text.partition("/")
     address, port = endpoint(where)
-    return Endpoint(protocol, address, port)
+    protocol, _percent, interface = rest.partition("%")
+    return Endpoint(protocol, address, port, int(interface or 0))
 
 
 def values_of(kind, entry, **special):
@@ -317,6 +321,7 @@ def test_rules_that_hold_for_every_plan(case):
         assert asked <= stoppable
         assert not asked & (snapshot.self_pids | set(snapshot.carriers) | {0, 1})
         assert step.holders
+        assert not steps.is_empty(step), step
         if step.action in ("signal", "close_socket"):
             assert bool(step.roots) != bool(step.action == "close_socket")
     accepted = [row for row in snapshot.sockets if row.state == "ESTABLISHED" and row not in _blocking(plan)]

@@ -43,7 +43,7 @@ def test_with_the_stub_off_the_stub_file_leads_to_the_real_servers(files):
 
 def test_a_file_of_somebody_else(files):
     (files / "etc").write_text((files / "stub").read_text())
-    assert resolver.resolver() == (("192.0.2.53",), "foreign", ("127.0.0.53",))
+    assert resolver.resolver() == (("192.0.2.53",), "foreign", ("127.0.0.53",), ("127.0.0.53",))
 
 
 @pytest.mark.parametrize("dangling", [False, True])
@@ -51,4 +51,20 @@ def test_no_file_and_no_resolver(files, dangling):
     if dangling:
         (files / "etc").symlink_to("nowhere")
     (files / "uplink").unlink()
-    assert resolver.resolver() == ((), "missing", ())
+    assert resolver.resolver() == ((), "missing", (), ())
+
+
+@pytest.mark.parametrize(
+    "server, local",
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("192.0.2.53", False),
+        ("2001:db8::53", False),
+        ("no address", False),
+        ("", False),
+    ],
+)
+def test_an_address_of_this_host_is_known_by_a_bind(server, local):
+    assert resolver._is_local(server) is local
