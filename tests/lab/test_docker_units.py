@@ -53,12 +53,12 @@ def test_a_unit_that_starts_a_container_which_is_there(host: Host):
 
 def test_who_started_the_client_by_hand_is_no_manager(host: Host):
     """The same words in a login, and below a unit that starts things for others."""
-    host.unit("cron.service", command="/bin/sh -c 'docker run --name one -p 8080:80 box httpd -f -p 80; sleep 600'")
+    host.unit("jenkins.service", command="/bin/sh -c 'docker run --name one -p 8080:80 box httpd -f -p 80; sleep 600'")
     host.undo("docker rm -f one")
     host.wait_held(8080)
     freed = host.free(8080)
     assert freed.done.holder(8080)["kind"] == "container" and not freed.done.failed, freed.done
-    assert host.active("cron.service") and not host.running("one")
+    assert host.active("jenkins.service") and not host.running("one")
 
 
 def test_the_name_of_a_container_in_the_hands_of_an_account(host: Host):
