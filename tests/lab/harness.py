@@ -299,7 +299,7 @@ class Host:
         module = {key: value for key, value in options.items() if not key.startswith("play_")}
         return {**task, "name": name, MODULE: module, "check_mode": check, "ignore_errors": True, "register": name}
 
-    def play(self, tasks: list[dict], **variables: t.Any) -> dict[str, Result]:
+    def play(self, tasks: list[dict], deadline: float = PLAY_DEADLINE, **variables: t.Any) -> dict[str, Result]:
         """Run tasks through ansible-playbook over ssh; their results by name."""
         folder = Path(tempfile.mkdtemp(dir=self.work))
         book, seen = folder / "play.yml", folder / "results"
@@ -319,7 +319,7 @@ class Host:
         # Not through a shell and never without an end.
         run = subprocess.run(
             command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=PLAY_DEADLINE, check=False
+            timeout=deadline, check=False
         )  # fmt: skip
         text = run.stdout.decode(errors="replace")
         assert seen.exists(), text
