@@ -55,10 +55,15 @@ def _pm2(scene: Scene, program: str) -> Trap:
     scene.attacker.tool("pm2", answer)
     link = scene.attacker.link("PM2 v5.3.0: God", program)
     environment = {"PATH": scene.folder + ":/usr/bin:/bin", "HOME": scene.folder, "PM2_HOME": scene.folder}
-    sleeper = scene.attacker.file("god.py", "import time\ntime.sleep(3600)\n")
-    return scene.attacker.trap(
-        child=True, exec=link, argv=["PM2 v5.3.0: God Daemon (/root/.pm2)", sleeper], env=environment
-    )
+    argv = ["PM2 v5.3.0: God Daemon (/root/.pm2)", *_waiting(scene, program, [])]
+    return scene.attacker.trap(child=True, exec=link, argv=argv, env=environment)
+
+
+def _waiting(scene: Scene, program: str, words: t.Sequence[str]) -> list[str]:
+    """Arguments with which a program stays and does nothing, and that hold these words."""
+    if program == SET_UID:
+        return ["-c", " ".join(words), "root"]
+    return [scene.attacker.file("sleeper.py", "import time\ntime.sleep(3600)\n"), *words]
 
 
 def set_uid_pm2(scene: Scene) -> Trap:
@@ -72,8 +77,7 @@ def pm2(scene: Scene) -> Trap:
 def _sleeping_as(scene: Scene, name: str, *words: str, program: str = PYTHON, **options: t.Any) -> Trap:
     """The name is that of the holder's parent; the words are its arguments."""
     link = scene.attacker.link(name, program)
-    sleeper = scene.attacker.file("sleeper.py", "import time\ntime.sleep(3600)\n")
-    argv = [scene.attacker.path(name), sleeper, *words]
+    argv = [scene.attacker.path(name), *_waiting(scene, program, words)]
     return scene.attacker.trap(child=True, exec=link, argv=argv, **options)
 
 
