@@ -16,6 +16,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide import 
     holders,
     managers,
     matching,
+    protection,
     reasons,
     resolving,
     tables,
@@ -224,7 +225,7 @@ def _service(case: Case) -> t.Optional[Refusal]:
     for facts in chosen:
         protected = units.protecting(snapshot, facts, policy)
         if protected is not None:
-            instead = "" if protected[1] else tables.INSTEAD.get(protected[0], "")
+            instead = "" if protected[1] else protection.INSTEAD.get(protected[0], "")
             return reasons.protected_process(_and_unit(case.who, facts), *protected, instead)
         if not facts.manual_stop:
             return reasons.not_stoppable(facts.unit.name, "its unit says RefuseManualStop=yes")

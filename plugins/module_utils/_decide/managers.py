@@ -146,13 +146,16 @@ def keeper(snapshot: Snapshot, user: t.Optional[int]) -> t.Optional[UnitFacts]:
 
     systemd's own daemons don't count: what journald, logind and udevd store are connections and devices, never ports.
     """
+    # Loaded here: a report seldom gets as far.
+    from ansible_collections.harbormaster.ports.plugins.module_utils._decide.protection import PROTECTED_UNITS
+
     found = [
         facts
         for facts in snapshot.units.values()
         if facts.unit.user == user
         and facts.up
         and facts.stored
-        and not matching.glob_any(facts.unit.name, tables.PROTECTED_UNITS)
+        and not matching.glob_any(facts.unit.name, PROTECTED_UNITS)
     ]
     return found[0] if len(found) == 1 else None
 

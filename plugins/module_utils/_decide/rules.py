@@ -16,6 +16,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide import 
     holders,
     managers,
     matching,
+    protection,
     reasons,
     tables,
 )
@@ -91,7 +92,7 @@ def _own_connection(case: Case) -> t.Optional[Refusal]:
 
 
 def _protected(case: Case) -> t.Optional[Refusal]:
-    defaults = [name for name in tables.PROTECTED if name not in case.policy.unprotect]
+    defaults = [name for name in protection.PROTECTED if name not in case.policy.unprotect]
     members: t.Sequence[t.Optional[Process]] = case.members or [None]
     claim = None
     for process in members:
@@ -103,7 +104,7 @@ def _protected(case: Case) -> t.Optional[Refusal]:
             continue
         by_name = matching.proven(process, defaults) or matching.program(process, defaults)
         if by_name and not _login_session(case.snapshot, process):
-            instead = tables.INSTEAD.get(by_name, "")
+            instead = protection.INSTEAD.get(by_name, "")
             refusal = case.believed(reasons.protected_process(case.who, by_name, False, instead), process, by_name)
             if refusal is not None and not refusal.claim:
                 return refusal

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import matching, tables
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import matching, protection
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Policy, Snapshot, Unit, UnitFacts
 
 # A bound of our own where a unit may take for ever to stop, and for the longest chain of stops.
@@ -95,10 +95,10 @@ def protecting(snapshot: Snapshot, facts: UnitFacts, policy: Policy) -> t.Option
             if pattern != matching.ANYBODY and any(matching.glob_any(one, (pattern,)) for one in names):
                 return pattern, True
     for name in kin:
-        entry = next((entry for entry in tables.PROTECTED_UNITS if matching.glob_any(name, (entry,))), None)
+        entry = next((entry for entry in protection.PROTECTED_UNITS if matching.glob_any(name, (entry,))), None)
         if entry is None:
             continue
-        off = {entry, *matching.unit_names(name), *tables.PROGRAMS_OF.get(entry, ())}
+        off = {entry, *matching.unit_names(name), *protection.PROGRAMS_OF.get(entry, ())}
         if name in facts.known_as:
             # Whoever takes it off the list may call it by any of its names.
             off.update(one for alias in facts.known_as for one in matching.unit_names(alias))

@@ -58,8 +58,10 @@ def with_owners(
         self_pids=processes.self_pids(),
     )
     snapshot = managers.with_managers(snapshot, wanted, other_ports, clock, may_ask)
-    if other_ports:
-        snapshot = _with_other_ports(snapshot, table, wanted)
+    if not other_ports:
+        # Nothing is going to be stopped.
+        return snapshot
+    snapshot = _with_other_ports(snapshot, table, wanted)
     return snapshot._replace(carriers=_carriers(snapshot))
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide import tables
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide import protection, tables
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide.decide import decide
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Policy,
@@ -36,9 +36,10 @@ def every_name():
             for one in value:
                 walk(one)
 
-    for name in dir(tables):
-        if name.isupper():
-            walk(getattr(tables, name))
+    for module in (tables, protection):
+        for name in dir(module):
+            if name.isupper():
+                walk(getattr(module, name))
     return sorted(found - {"INT", "*"})
 
 

@@ -14,6 +14,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide import 
     holders,
     managers,
     matching,
+    protection,
     rules,
     steps,
     tables,
@@ -67,12 +68,12 @@ def test_engines_are_never_stopped_for_a_port(name):
     assert plan.ports[0].refusal.code == "engine"
 
 
-@pytest.mark.parametrize("name", tables.PROTECTED)
+@pytest.mark.parametrize("name", protection.PROTECTED)
 def test_every_protected_name_can_be_taken_off_the_list(name):
     program = name.replace("*", "x")
     process = Process(100, program)
     assert plan_for(process).ports[0].refusal
-    left = [entry for entry in tables.PROTECTED if entry != name and matching.matches(process, [entry])]
+    left = [entry for entry in protection.PROTECTED if entry != name and matching.matches(process, [entry])]
     assert bool(plan_for(process, unprotect=(name,)).ports[0].refusal) == bool(left)
 
 
@@ -141,7 +142,7 @@ def test_who_restarts_things_is_guessed():
 @pytest.mark.parametrize(
     "table",
     [
-        tables.PROTECTED, tables.DATABASES, tables.LAUNCHERS, tables.ENGINE_RELAYS, tables.RESPAWNERS,
+        protection.PROTECTED, tables.DATABASES, tables.LAUNCHERS, tables.ENGINE_RELAYS, tables.RESPAWNERS,
         [name for name, _more in tables.SUPERVISORS + tables.POLITE_SIGNALS],
     ],
     ids=["protected", "databases", "launchers", "relays", "respawners", "others"],
@@ -210,10 +211,10 @@ VITAL_UNITS = [
 
 def test_what_must_never_leave_the_lists():
     """Written down once more: an entry that is deleted must not delete its own test."""
-    assert [name for name in VITAL_NAMES if not matching.glob_any(name, tables.PROTECTED)] == []
-    assert [name for name in VITAL_UNITS if not matching.glob_any(name, tables.PROTECTED_UNITS)] == []
+    assert [name for name in VITAL_NAMES if not matching.glob_any(name, protection.PROTECTED)] == []
+    assert [name for name in VITAL_UNITS if not matching.glob_any(name, protection.PROTECTED_UNITS)] == []
     for name in ("nginx.service", "haproxy.service", "rc-local.service", "mariadb.service", "systemd-resolved.service"):
-        assert not matching.glob_any(name, tables.PROTECTED_UNITS)
+        assert not matching.glob_any(name, protection.PROTECTED_UNITS)
 
 
 AGENT_UNITS = [
