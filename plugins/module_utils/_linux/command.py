@@ -27,8 +27,15 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LARGEST = 16 << 20
 # The same for what another account's program says.
 LARGEST_OF_OTHERS = 2 << 20
-# Limits of what runs as another account (setrlimit(2)): seconds of processor time, bytes of a file, core dumps, descriptors.
-_LIMITS = (("RLIMIT_CPU", 10), ("RLIMIT_FSIZE", 64 << 20), ("RLIMIT_CORE", 0), ("RLIMIT_NOFILE", 1024))
+# Limits of what runs as another account (setrlimit(2)): seconds of processor time, bytes of memory, of a file and of a core
+# dump, descriptors. Programs of Node.js and Go reserve far more addresses than they use memory, so these are not limited.
+_LIMITS = (
+    ("RLIMIT_CPU", 10),
+    ("RLIMIT_DATA", 1 << 30),
+    ("RLIMIT_FSIZE", 64 << 20),
+    ("RLIMIT_CORE", 0),
+    ("RLIMIT_NOFILE", 1024),
+)
 # linux/prctl.h and linux/keyctl.h
 _PR_SET_NO_NEW_PRIVS = 38
 _KEYCTL_JOIN_SESSION_KEYRING = 1
@@ -273,7 +280,11 @@ def _becomes(uid: int) -> t.Optional[t.Callable[[], None]]:
     if number is None:
         raise OSError(errno.ENOSYS, "how to leave the session keyring is not known on %s" % os.uname().machine)
     library = ctypes.CDLL(None, use_errno=True)
-    limits = [(getattr(resource, name), value) for name, value in _LIMITS]
+    limits = []
+    for name, value in _LIMITS:
+        hard = resource.getrlimit(getattr(resource, name))[1]
+        # A lower limit that holds for us already can't be raised everywhere, not even by root.
+        limits.append((getattr(resource, name), value if hard == resource.RLIM_INFINITY else min(value, hard)))
 
     def become() -> None:
         for which, value in limits:

@@ -194,13 +194,13 @@ def as_nobody(script, **keywords):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
 def test_it_has_the_rights_of_its_account_alone():
     said = as_nobody(
-        "grep -E '^(Uid|Gid|NoNewPrivs|CapEff|CapPrm)' /proc/self/status; ulimit -c; ulimit -t; pwd"
+        "grep -E '^(Uid|Gid|NoNewPrivs|CapEff|CapPrm)' /proc/self/status; ulimit -c; ulimit -t; ulimit -d; pwd"
     ).stdout
     assert r"Uid:\x09%d\x09%d\x09%d\x09%d" % ((NOBODY.pw_uid,) * 4) in said
     assert r"Gid:\x09%d\x09%d\x09%d\x09%d" % ((NOBODY.pw_gid,) * 4) in said
     assert r"NoNewPrivs:\x091" in said
     assert r"CapEff:\x090000000000000000" in said and r"CapPrm:\x090000000000000000" in said
-    assert said.splitlines()[-3:] == ["0", "10", "/"]
+    assert said.splitlines()[-4:] == ["0", "10", "1048576", "/"]
 
 
 READ_KEY = """
