@@ -186,7 +186,7 @@ def test_details_of_every_sharer_and_of_a_container(wide):
 
 def test_details_of_an_unknown_owner_say_why(page):
     cell(page, "app1", "9009/tcp").click()
-    assert "can only be seen by root: become helps" in details(page)
+    assert "only root sees processes of other users: become helps" in details(page)
 
 
 def test_details_of_an_ephemeral_port(wide):

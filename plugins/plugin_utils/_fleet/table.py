@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 import unicodedata
 
@@ -22,6 +23,28 @@ KINDS = {
     plan.UNKNOWN_OWNER: "unknown owner",
     plan.MISSING: "not there yet",
 }
+
+# Why an owner is not known (owner_status), as the page says it (web/model.js).
+WHY_UNKNOWN = {
+    "unknown": "no process was seen with it: it may just be ending",
+    "not_asked": "the facts were gathered without owners (details: none)",
+    "not_root": "only root sees processes of other users: become helps",
+    "hidepid": "/proc hides the processes of other users: become helps",
+    "descriptors_refused": "not even root may look into that process there",
+    "pid_namespace": "seen from inside a container: look from outside of it",
+    "owners_hidden": "psutil may not see it: become helps",
+    "sockets_refused": "psutil may not see it: become helps",
+    "kernel": "the kernel itself has it",
+    "none": "no process has it",
+}
+# What Ansible, ssh and the libraries below them say before they come to the cause.
+_PREAMBLES = re.compile(
+    r"\s*(?:Task failed: |Failed to connect to the host via \w+: |Data could not be sent to remote host .{1,255}? over ssh: "
+    r"|Warning: Permanently added .{1,255}? known hosts\.|ssh: (?:connect to host \S{1,255} port \d+: |Could not resolve hostname \S{1,255}: )?)"
+)
+# Ends of lines as printable_text writes them.
+_LINE_ENDS = re.compile(r"(?:\\x0[ad])+")
+_CAUSED_BY = re.compile(r"Caused by \w+\(.{0,400}\[Errno -?\d+\] ([^'\")]{1,200})")
 
 
 def lines(report: Document, most: int) -> t.List[str]:
@@ -47,10 +70,24 @@ def _unseen(report: Document) -> t.List[Line]:
     found: t.List[Line] = []
     for host in report["hosts"]:
         if host["status"] != document.OK:
-            note = "%s: %s" % (host["status"].replace("_", " ").upper(), host.get("message") or "?")
+            note = "%s: %s" % (host["status"].replace("_", " ").upper(), _cause(host.get("message") or "?"))
             found.append((0, (host["name"], "", "", "", "", "", note)))
         found += [(0, (host["name"], "", "", "", "", "", problem)) for problem in host["problems"]]
     return found
+
+
+def _cause(message: str) -> str:
+    """What a message comes to after its introductions: a line is cut at its end, and the whole text is in the page."""
+    below = _CAUSED_BY.search(message)
+    if below:
+        return below.group(1)
+    whole = _LINE_ENDS.sub(" ", message).strip()
+    at = 0
+    begin = _PREAMBLES.match(whole)
+    while begin is not None and begin.end() < len(whole):
+        at = begin.end()
+        begin = _PREAMBLES.match(whole, at)
+    return whole[at:].strip()
 
 
 def _conflicts(report: Document) -> t.List[Line]:
@@ -88,7 +125,8 @@ def _listeners(report: Document) -> t.List[Line]:
             if (host["name"], row["protocol"], row["port"]) in told:
                 continue
             hidden = listeners.is_hidden(row)
-            note = "unknown owner: " + row["owner_status"] if hidden else ""
+            status = row["owner_status"]
+            note = "unknown owner: " + WHY_UNKNOWN.get(status, status) if hidden else ""
             cells = (host["name"], "%d/%s" % (row["port"], row["protocol"]), *_person(row), note)
             # IPv4 and IPv6 are two sockets of one service.
             if cells not in seen:

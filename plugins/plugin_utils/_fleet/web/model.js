@@ -25,13 +25,14 @@ const STATE = new Map(STATES.map((state, rank) => [state.key, { ...state, rank }
 const STATUS = { ok: 'seen', failed: 'failed', unreachable: 'unreachable', not_run: 'not run' };
 
 const NOBODYS = ['none', 'kernel'];
+// The words of table.py; a test holds them to be the same.
 const WHY_UNKNOWN = {
-  unknown: 'nobody has it that could be seen: its process may just be ending',
+  unknown: 'no process was seen with it: it may just be ending',
   not_asked: 'the facts were gathered without owners (details: none)',
-  not_root: 'processes of other users can only be seen by root: become helps',
-  hidepid: '/proc hides the processes of other users there: become helps',
+  not_root: 'only root sees processes of other users: become helps',
+  hidepid: '/proc hides the processes of other users: become helps',
   descriptors_refused: 'not even root may look into that process there',
-  pid_namespace: 'only the processes of a container were seen: look from outside of it',
+  pid_namespace: 'seen from inside a container: look from outside of it',
   owners_hidden: 'psutil may not see it: become helps',
   sockets_refused: 'psutil may not see it: become helps',
   kernel: 'the kernel itself has it',
