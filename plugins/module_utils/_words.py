@@ -86,7 +86,8 @@ def _aged(snapshot: Snapshot, holder: Holder, now: float) -> str:
         datagrams = any(row.protocol == UDP for row in holder.sockets)
         who = ("a UDP socket of " if datagrams else "a connection of ") + who
     if holder.container is None and len(holder.pids) > 1:
-        who += " and %d more processes that share its socket" % (len(holder.pids) - 1)
+        more = len(holder.pids) - 1
+        who += " and %d more process%s its socket" % (more, " that shares" if more == 1 else "es that share")
     if process is not None and process.started is not None and not _is_manager(holder, process):
         who += ", running for " + duration(now - process.started)
     elif process is None and not holder.pids and holder.kind == "unknown" and not holder.sockets:
@@ -107,11 +108,15 @@ def _listed(sentences: t.Sequence[str], ports: t.Sequence[PortPlan]) -> str:
     free = [port for port in ports if port.status == FREE]
     parts = list(sentences[:MOST_NAMED])
     if len(sentences) > MOST_NAMED:
-        parts.append("%d more are in ports" % (len(sentences) - MOST_NAMED))
+        parts.append(_more(len(sentences) - MOST_NAMED, "ports"))
     if free:
         labels = [port.wish.label for port in free]
         parts.append("free: %s" % ", ".join(labels) if len(labels) <= MOST_NAMED else "%d ports free" % len(labels))
     return "; ".join(parts)
+
+
+def _more(number: int, where: str) -> str:
+    return "%d more %s in %s" % (number, "is" if number == 1 else "are", where)
 
 
 def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
@@ -142,7 +147,7 @@ def _freed(story: Story, ports: t.Sequence[PortPlan]) -> str:
         tried = "a test bind could not be tried" if untried else "a test bind succeeded"
         proof = ["%s: %s%s" % (_are(labels, "free"), watched, tried), *again]
     more = len(done) + len(kept) - len(done[:MOST_NAMED]) - len(kept[:MOST_NAMED])
-    rest = ["%d more are in actions and ports" % more] if more else []
+    rest = [_more(more, "actions and ports")] if more else []
     return "; ".join(done[:MOST_NAMED] + kept[:MOST_NAMED] + rest + proof)
 
 

@@ -96,9 +96,11 @@ options:
       - Somebody holds it who serves it, by a TCP listener, an unconnected UDP socket or a published port of a container. A connection,
         and a socket that is only bound, don't count.
       - With O(state=free) it is an error; use O(keep) or O(stop_only) there.
-      - Names are globs and are matched whole, never in part, against the process name (15 characters in the kernel), the base name
-        of the executable, the systemd unit with and without its suffix and its template, the name of the container, its compose
-        service, and the name by which a supervisor knows the program.
+      - Names are globs and are matched whole, never in part, against the process name (whole, and as the kernel cuts it to 15
+        characters), the base name of the executable, the script that an interpreter runs (C(till.py) and C(till)), the name at the
+        begin of a title that the program has written itself (C(gunicorn) of its master and workers), every name of the systemd unit (its
+        aliases too) with and without suffix and template, the name of the container, its compose service, and the name by which a
+        supervisor knows the program.
       - A pattern with a slash matches the whole path of the executable.
     type: list
     elements: str
@@ -194,7 +196,9 @@ options:
       - Keep what this run stopped from coming back at boot. Units are disabled, or masked where others pull them in; the restart
         policy of containers is set to V(no); the setting of systemd-resolved goes to C(/etc). RV(actions[].undo) has the command that
         takes it back.
-      - Where that is not possible (a program that its supervisor starts with itself), nothing is stopped.
+      - Where that is not possible, nothing is stopped (V(cannot_persist)), and the message says what would keep it away. That is so for
+        a program that its supervisor starts with itself, an app that pm2 has saved, a unit that another one wants and whose own file
+        under C(/etc) is in the way of a mask, and a container whose engine can't change its restart policy any more.
       - A plain process has nobody who starts it at boot, so this means nothing for it.
     type: bool
     default: false
@@ -228,6 +232,8 @@ attributes:
     support: full
     description:
       - Reports what would be done, and leaves everything alone. RV(ignore:changed), RV(ports) and RV(actions) equal those of a real run.
+      - One thing only a real run knows. Supervisors and container engines of other accounts are not asked before, since these accounts
+        choose what their programs do. A warning says so where it matters.
   diff_mode:
     support: full
     description: One line for each port, before and after.
@@ -237,6 +243,8 @@ attributes:
     description: The systems that it runs on. Linux needs nothing but Python 3.8, the others need psutil.
 notes:
   - Only root sees the processes of other users. Without it, their ports are V(held_unknown), never free.
+  - What an account calls its programs, control groups and containers is not believed when something is to be stopped. A refusal that
+    rests on nothing else yields to O(method=signal) and to O(unprotect). C(SECURITY.md) of the collection says what is believed.
   - With C(async), give it more seconds than O(drain), O(grace_period), O(timeout) and O(settle) together.
   - One task with a list of ports, or with a plan, beats a loop, since it is judged as a whole and is as fast as for one port.
   - While it binds a port for the proof, a server that starts in that moment can be in its way. So O(state=present) binds only ports
@@ -474,7 +482,7 @@ owners:
       type: int
       sample: 812
     name:
-      description: Its name in the kernel, at most 15 characters.
+      description: Its name; whole where the kernel has cut it to 15 characters.
       type: str
       sample: nginx
     exe:

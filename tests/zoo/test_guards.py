@@ -248,5 +248,5 @@ def test_roots_own_is_refused_whatever_the_method(zoo, name: str, code: str) -> 
     for options in ({}, {"method": "signal"}):
         real = zoo.free([holder.port], **options)
         assert refused(real, holder.port) in (code, "own_connection")
-        assert "nothing but its own word" not in real["msg"]
+        assert "only its own word" not in real["msg"]
     assert holder.living()

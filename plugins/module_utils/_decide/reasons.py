@@ -44,8 +44,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import R
 def claimed(refusal: Refusal, name: str) -> Refusal:
     """A refusal that rests on what a process calls itself: its remedy says what overrules it."""
     return refusal._replace(
-        remedy="%s; nothing but its own word says that it is %s: if it is not, method: signal stops it, and so does "
-        "unprotect: [%s]" % (refusal.remedy, name, name),
+        remedy="only its own word says that it is %s: if that is untrue, stop it with method: signal or unprotect: [%s]; else %s"
+        % (name, name, refusal.remedy),
         claim=True,
     )
 
@@ -99,7 +99,9 @@ def owner_mismatch(who: str, option: str, allowed: str) -> Refusal:
         "%s holds it, expected %s" % (who, allowed)
         if option == "owner"
         else "%s is not in %s: %s" % (who, option, allowed),
-        "name it in %s, or clear the port" % option,
+        "name it in owner, or make the port free with state: free"
+        if option == "owner"
+        else "name it in stop_only if it may be stopped, in keep if it may stay",
         passing=option == "owner",
     )
 

@@ -58,7 +58,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             return new Refusal(
                 Codes.OwnerMismatch,
                 option == "owner" ? who + " holds it, expected " + allowed : who + " is not in " + option + ": " + allowed,
-                "name it in " + option + ", or clear the port", option == "owner");
+                option == "owner"
+                    ? "name it in owner, or make the port free with state: free"
+                    : "name it in stop_only if it may be stopped, in keep if it may stay",
+                option == "owner");
         }
 
         /// <summary>A wish that covers one process of a holder, and not another one that shares its socket.</summary>

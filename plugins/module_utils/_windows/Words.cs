@@ -92,7 +92,8 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             }
             if (holder.Pids.Count > 1)
             {
-                who += " and " + (holder.Pids.Count - 1) + " more processes that share its socket";
+                int more = holder.Pids.Count - 1;
+                who += " and " + more + " more process" + (more == 1 ? " that shares" : "es that share") + " its socket";
             }
             if (process != null)
             {
@@ -119,7 +120,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             List<string> parts = sentences.Take(MostNamed).ToList();
             if (sentences.Count > MostNamed)
             {
-                parts.Add(sentences.Count - MostNamed + " more are in ports");
+                parts.Add(More(sentences.Count - MostNamed, "ports"));
             }
             List<string> free = ports.Where(port => port.Status == PortStatus.Free).Select(port => port.Wish.Label).ToList();
             if (free.Count > 0)
@@ -127,6 +128,11 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
                 parts.Add(free.Count <= MostNamed ? "free: " + string.Join(", ", free) : free.Count + " ports free");
             }
             return string.Join("; ", parts);
+        }
+
+        private static string More(int number, string where)
+        {
+            return number + " more " + (number == 1 ? "is" : "are") + " in " + where;
         }
 
         private static string Freed(Story story, IReadOnlyList<PortPlan> ports)
@@ -150,7 +156,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             int more = done.Count + kept.Count - parts.Count;
             if (more > 0)
             {
-                parts.Add(more + " more are in actions and ports");
+                parts.Add(More(more, "actions and ports"));
             }
             if (labels.Count > 0)
             {

@@ -93,6 +93,7 @@ def test_who_has_it():
 
 def test_workers_are_counted():
     assert "(pid 812, user root) and 2 more processes that share its socket" in line(held(pids=(813, 814)))
+    assert "(pid 812, user root) and 1 more process that shares its socket" in line(held(pids=(813,)))
 
 
 def test_nobody():
