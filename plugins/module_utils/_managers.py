@@ -14,12 +14,14 @@ class Blind(t.NamedTuple):
     """Something that could not be seen: what it is and what would help are clauses.
 
     :param hidden: how many objects it hides.
+    :param unasked: uid of the account whose programs were not asked only because this run changes nothing.
     """
 
     code: str
     text: str
     hidden: int = 1
     advice: str = ""
+    unasked: t.Optional[int] = None
 
 
 class Endpoint(t.NamedTuple):
@@ -66,6 +68,8 @@ class Container(t.NamedTuple):
     :param command: podman: the engine's command, with the options that its account runs it with.
     :param environment: variables that this command needs, as (name, value).
     :param unsure: only a cgroup path told of it, and nobody can say whose word that is.
+    :param unasked: what the holders in ``inside`` stand for or are in, by their helpers or control group: its engine is a
+        program of another account, which only a run that changes things asks. Its id may be empty.
     """
 
     engine: str
@@ -95,11 +99,15 @@ class Container(t.NamedTuple):
     command: t.Tuple[str, ...] = ()
     environment: t.Tuple[t.Tuple[str, str], ...] = ()
     unsure: bool = False
+    unasked: bool = False
 
     @property
     def key(self) -> t.Tuple[str, t.Optional[int]]:
-        """What tells it from others: an id in the hands of an account is none of the system's engine."""
-        return (self.id, self.user)
+        """What tells it from others: an id in the hands of an account is none of the system's engine.
+
+        One of which no id is known is told by whom it has.
+        """
+        return (self.id or " ".join(map(str, self.inside)), self.user)
 
 
 class Unit(t.NamedTuple):

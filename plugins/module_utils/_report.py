@@ -217,7 +217,8 @@ def _owner(process: Process, container: t.Optional[Container], ports: t.List[str
 
 
 def _container(container: t.Optional[Container]) -> t.Optional[t.Dict[str, t.Any]]:
-    if container is None:
+    if container is None or not container.id:
+        # An engine that was not asked has not said which one it is.
         return None
     return {
         "engine": container.engine,

@@ -233,7 +233,8 @@ attributes:
     description:
       - Reports what would be done, and leaves everything alone. RV(ignore:changed), RV(ports) and RV(actions) equal those of a real run.
       - One thing only a real run knows. Supervisors and container engines of other accounts are not asked before, since these accounts
-        choose what their programs do. A warning says so where it matters.
+        choose what their programs do. Who is behind one is predicted as stopped through it, with RV(actions[].returns_at_boot) null, and
+        a warning says that it is not asked now. The real run asks it, names what it stops, and may refuse.
   diff_mode:
     support: full
     description: One line for each port, before and after.

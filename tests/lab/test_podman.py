@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.harness import Freed, Host
+from lab.harness import Freed, Host, Result, unasked
 
 
 def stopped(freed: Freed, port: int, name: str) -> dict:
@@ -19,10 +19,13 @@ def stopped(freed: Freed, port: int, name: str) -> dict:
     return action
 
 
-def not_asked(host: Host, port: int) -> None:
-    """The one thing that check mode does not know: what another account's engine says, which only a real run asks."""
-    predicted = host.task(check=True, port=port, state="free")
-    assert predicted.failed and "podman of user bob: not asked" in predicted["msg"], predicted
+def left_to_the_real_run(predicted: Result) -> None:
+    """What another account's engine says is the one thing that check mode does not know, and it says so."""
+    assert not predicted.failed and predicted["changed"], predicted
+    (action,) = predicted["actions"]
+    assert action["action"] == "stop_container" and action["returns_at_boot"] is None, action
+    assert "podman of user bob not asked" in action["target"], action
+    assert unasked(predicted) == [0], predicted
 
 
 def test_roots_container(host: Host):
@@ -44,12 +47,37 @@ def test_a_users_container_from_root(host: Host, handler: str):
     host.container("other", "8081:80", engine="podman", user="bob")
     host.wait_held(8080)
     assert handler in host.sh("ss -Hltnp sport = :8080")
-    not_asked(host, 8080)
-    done = host.task(port=8080, state="free")
-    stopped(Freed(done, done, None), 8080, "mine")
+    seen = host.look(8080)
+    assert not seen.failed and "podman of user bob not asked" in seen["msg"], seen
+    freed = host.free(8080)
+    left_to_the_real_run(freed.predicted)
+    stopped(freed, 8080, "mine")
     assert not host.held(8080)
     assert not host.running("mine", "podman", "bob") and host.running("other", "podman", "bob")
     assert host.sh("podman ps -a --quiet") == "", "root's podman knows nothing of it"
+
+
+@pytest.mark.parametrize("options", [(), ("--cgroups=disabled",)], ids=["in a control group", "in none"])
+def test_a_users_container_on_the_hosts_network(host: Host, options: tuple):
+    """The holder itself is in the container, by its control group or by who has started it."""
+    host.podman_image("bob")
+    host.container("mine", (), "--network", "host", *options, engine="podman", user="bob", command="httpd -f -p 8080")
+    host.wait_held(8080)
+    freed = host.free(8080, stop_only="mine")
+    left_to_the_real_run(freed.predicted)
+    stopped(freed, 8080, "mine")
+    assert not host.running("mine", "podman", "bob")
+
+
+def test_what_a_users_engine_makes_the_real_run_refuse(host: Host):
+    """Check mode can't know that it would be deleted, and says what it does not know."""
+    host.podman_image("bob")
+    host.container("brief", "8080:80", "--rm", engine="podman", user="bob")
+    host.wait_held(8080)
+    freed = host.free(8080, again=False)
+    left_to_the_real_run(freed.predicted)
+    assert freed.done.failed and not freed.done["changed"] and freed.done["reason"] == "would_delete", freed.done
+    assert host.running("brief", "podman", "bob")
 
 
 def test_a_users_container_by_that_user(host: Host):
@@ -83,10 +111,10 @@ def test_a_users_container_that_a_unit_runs(host: Host):
         " systemctl --user daemon-reload; systemctl --user start container-mine",
     )
     host.wait_held(8080)
-    not_asked(host, 8080)
-    done = host.task(port=8080, state="free")
-    assert done["changed"] and not done.failed, done
-    assert done["actions"][0]["action"] == "stop_unit" and "container-mine.service" in done.targets[0]
+    freed = host.free(8080)
+    left_to_the_real_run(freed.predicted)
+    assert freed.done["changed"] and not freed.done.failed, freed.done
+    assert freed.done["actions"][0]["action"] == "stop_unit" and "container-mine.service" in freed.done.targets[0]
     assert host.stays_free(8080, 3)
 
 

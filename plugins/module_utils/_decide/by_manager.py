@@ -56,6 +56,9 @@ _WAYS = {SERVICE: BY_SERVICE, SYSTEMD_SOCKET: BY_SERVICE, CONTAINER: BY_CONTAINE
 
 def way(policy: Policy, holder: Holder) -> str:
     """Through whom a holder is stopped: what ``method`` forces, else its real manager."""
+    if policy.method == BY_SERVICE and holder.unasked:
+        # Whether a unit runs it, its engine would say.
+        return BY_CONTAINER
     if policy.method in (BY_SIGNAL, BY_SERVICE, BY_CONTAINER):
         return policy.method
     if holder.supervised is not None:
@@ -147,7 +150,7 @@ def _wrong_method(case: Case) -> t.Optional[Refusal]:
     if method == BY_SERVICE and holder.kind == RESOLVER:
         return reasons.would_break_dns(case.who, "it is what resolves them here; method: auto takes its port only")
     possible = {
-        BY_SERVICE: holder.unit is not None,
+        BY_SERVICE: holder.unit is not None or holder.unasked,
         BY_CONTAINER: holder.container is not None,
         # A relay's end would leave its container running behind a port that leads nowhere.
         BY_SIGNAL: bool(holder.pids)
@@ -281,7 +284,8 @@ def _container(case: Case) -> t.Optional[Refusal]:
     if container.orchestrator:
         remedy = _scheduler(container) + _own_risk(container)
         return reasons.orchestrated(case.who, container.orchestrator.capitalize(), remedy)
-    if way(case.policy, case.holder) == BY_SERVICE:
+    if way(case.policy, case.holder) == BY_SERVICE or container.unasked:
+        # What an engine would say that only the real run asks, is left to that run: a warning says so.
         return None
     if not container.asked:
         return _unanswered(case, container)

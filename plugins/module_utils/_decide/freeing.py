@@ -67,7 +67,7 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
         for step in planned
         if step.survivors
     )
-    warnings += _other_init(snapshot, planned) + _unsent(policy, planned) + _unasked(planned)
+    warnings += _other_init(snapshot, planned) + _unsent(policy, planned) + _unasked(snapshot, planned)
     predicted = tuple(_predicted(snapshot, port, index.rows(port.wish)) for port in judged)
     return Plan(predicted, tuple(planned), general + warnings)
 
@@ -113,9 +113,20 @@ def _other_init(snapshot: Snapshot, planned: t.Sequence[Step]) -> t.Tuple[str, .
     )
 
 
-def _unasked(planned: t.Sequence[Step]) -> t.Tuple[str, ...]:
-    """What a look that changes nothing can't know: what a supervisor of another account would answer."""
+def _unasked(snapshot: Snapshot, planned: t.Sequence[Step]) -> t.Tuple[str, ...]:
+    """What a look that changes nothing can't know: what a supervisor or an engine of another account would answer."""
+    containers = [(container, set(container.inside)) for container in snapshot.containers if container.unasked]
+    engines = (
+        (step, next((one for one, inside in containers if inside & {target.pid for target in step.roots}), None))
+        for step in planned
+    )
     return tuple(
+        "%s is known to %s of uid %s, a program of another account, which is not asked now: the run that stops it asks it, as "
+        "that account, acts on the container or unit that it names, and may refuse that, as for the names in keep, protect and "
+        "stop_only" % (step.target, container.engine, container.user)
+        for step, container in engines
+        if container is not None
+    ) + tuple(
         "%s is run by %s (pid %d), a program of another account, which is not asked now: the run that stops it asks it, as "
         "that account, and fails with supervised when it does not answer"
         % (step.target, step.supervised.supervisor, step.supervised.pid)

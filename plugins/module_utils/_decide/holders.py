@@ -111,7 +111,13 @@ def _described_container(holder: Holder, container: Container, process: t.Option
         facts.append(holder.unit.name)
     if process is not None:
         facts.append("%s, pid %d" % (process.name, process.pid))
+    if container.unasked:
+        known = process is not None and process.uid == container.user and process.user
+        account = "user %s" % process.user if process is not None and known else "uid %s" % container.user
+        facts.append("%s of %s not asked" % (container.engine, account))
     noun = "swarm service" if swarm else "%s container" % container.engine
+    if not name:
+        return "a %s (%s)" % (noun, ", ".join(facts))
     return "the %s %s%s" % (noun, name, " (%s)" % ", ".join(facts) if facts else "")
 
 
@@ -305,7 +311,7 @@ def _holder(manager: managers.Manager, process: str, pids: t.Tuple[int, ...], so
     if manager.kind in (SERVICE, RESOLVER) and manager.unit is not None:
         name = manager.unit.name
     elif manager.container is not None:
-        name = manager.container.name or manager.container.service or manager.container.id[:12]
+        name = manager.container.name or manager.container.service or manager.container.id[:12] or process
     return Holder(
         manager.kind,
         name,

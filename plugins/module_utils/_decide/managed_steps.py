@@ -172,6 +172,9 @@ def _by_container(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder
     container = holder.container
     if container is None:
         return step
+    if container.unasked:
+        # Which one it is, and what stops and comes back with it, is known to the run that asks its engine.
+        return step._replace(actuator="container", action="stop_container", container=container, persist=False)
     own = ENGINE_TIMEOUT if container.stop_timeout is None else container.stop_timeout
     returns = _returns(container)
     lasting = policy.persist and returns is not False

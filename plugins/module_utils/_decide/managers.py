@@ -218,12 +218,13 @@ def _container_of(snapshot: Snapshot, process: Process) -> t.Optional[Container]
     """The container in which a process runs, as its engine knows it where that was asked."""
     known = process.container
     lineage = {process.pid, *process.ancestors}
+    unasked = next((c for c in snapshot.containers if c.unasked and process.pid in c.inside), None)
     if known is None:
         mine = (c for c in snapshot.containers if not c.claimed or process.pid in c.inside)
-        return next((c for c in mine if c.host_network and c.pid > 1 and c.pid in lineage), None)
+        return next((c for c in mine if c.host_network and c.pid > 1 and c.pid in lineage), unasked)
     if matching.program(process, ("conmon",)):
         # podman's monitor has the control group of its container, and may hold the port of another one of its pod.
-        return None
+        return unasked
     named = [c for c in snapshot.containers if c.id == known.id and (not c.claimed or process.pid in c.inside)]
     # A control group's name in the hands of an account means that one's containers alone, and a name that is nobody's
     # word means none: then the container is known by its first process.

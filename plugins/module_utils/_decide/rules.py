@@ -126,7 +126,8 @@ def _login_session(snapshot: Snapshot, process: Process) -> bool:
 
 def _mismatch(case: Case) -> t.Optional[Refusal]:
     allowed = case.wish.stop_only
-    if allowed is None:
+    if allowed is None or case.holder.unasked:
+        # The names of a container whose engine was not asked are not known: a warning says that these decide.
         return None
     if not case.matches(case.main, allowed):
         return reasons.owner_mismatch(case.who, "stop_only", ", ".join(allowed))

@@ -21,11 +21,17 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._linux import e
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Process
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import docker, docker_engines, namespaces
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe.engines import PODMAN_HELPERS, chain
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.engines import (
+    DOCKER_HELPERS,
+    PODMAN_HELPERS,
+    chain,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import Wanted
 
 # Seconds that one engine may take for all of its answers.
 BOUND = 5.0
+# Whose helpers they are, where no control group says it. What both engines use is podman's unless it is below a rootlesskit.
+_HELPERS = (("docker", DOCKER_HELPERS - PODMAN_HELPERS), ("podman", PODMAN_HELPERS))
 
 
 class Found:
@@ -34,6 +40,15 @@ class Found:
     def __init__(self) -> None:
         self.containers: t.List[Container] = []
         self.blind: t.List[Blind] = []
+        # engine -> the accounts that have one which only a run that changes things asks
+        self.unasked: t.Dict[str, t.Set[int]] = {}
+
+    def add_blind(self, engine: str, blind: t.Iterable[Blind]) -> None:
+        """Keep what could not be asked, and of whom."""
+        for one in blind:
+            self.blind.append(one)
+            if one.unasked is not None:
+                self.unasked.setdefault(engine, set()).add(one.unasked)
 
 
 def containers(
@@ -64,7 +79,9 @@ def containers(
         joined = _claim(one, chains) if _is_claimed(one) else _own(one)
         if joined is not None:
             told.setdefault(one.id, joined)
-    return tuple(sorted(told.values(), key=lambda one: (one.engine, one.name, one.id))), tuple(found.blind)
+    unasked = [one for one in _unasked(chains, found) if one.id not in told] if found.unasked else []
+    everything = sorted([*told.values(), *unasked], key=lambda one: (one.engine, one.name, one.id, one.inside))
+    return tuple(everything), tuple(found.blind)
 
 
 def _is_claimed(container: Container) -> bool:
@@ -97,6 +114,35 @@ def _claim(container: Container, chains: t.Sequence[t.Sequence[Process]]) -> t.O
     return container._replace(claimed=True, inside=tuple(sorted(inside)), orchestrator="")
 
 
+def _unasked(chains: t.Sequence[t.Sequence[Process]], found: Found) -> t.List[Container]:
+    """What holders of other accounts are in or stand for, where a run that changes things would ask these accounts' engines."""
+    known: t.Dict[t.Tuple[str, t.Any], Container] = {}
+    for line in chains:
+        holder = line[0]
+        one = _unasked_behind(line, found)
+        if one is not None and one.user is not None and namespaces.belongs_to(holder, one.user):
+            # Without an id each of them may be another one.
+            key = (one.engine, one.key if one.id else holder.pid)
+            before = known[key].inside if key in known else ()
+            known[key] = one._replace(inside=tuple(sorted({*before, holder.pid})))
+    return list(known.values())
+
+
+def _unasked_behind(line: t.Sequence[Process], found: Found) -> t.Optional[Container]:
+    """The container of a holder by its control group, or by the helpers of an engine that it is or descends from."""
+    inside = next((one.container for one in line if one.container), None)
+    if inside is not None:
+        # A name that is not this account's word is no container of its engine.
+        theirs = inside.user in found.unasked.get(inside.engine, ()) and not inside.unsure
+        return Container(inside.engine, inside.id, user=inside.user, claimed=True, unasked=True) if theirs else None
+    for engine, helpers in _HELPERS:
+        accounts = found.unasked.get(engine, ())
+        uid = next((one.account for one in line if one.name in helpers and one.account in accounts), None)
+        if uid is not None:
+            return Container(engine, "", user=uid, claimed=True, unasked=True)
+    return None
+
+
 def _leads_to_podman(process: Process) -> bool:
     container = process.container
     return process.name in PODMAN_HELPERS or (container is not None and container.engine == "podman")
@@ -119,7 +165,7 @@ def _ask_docker(
     if any(one.name == "rootlesskit" and one.account == 0 for line in chains for one in line):
         users.add(0)
     known, blind = docker_engines.running({uid for uid in users if uid is not None}, may_ask, clock)
-    found.blind += blind
+    found.add_blind("docker", blind)
 
     def ask(engine: docker_engines.Engine, seconds: float) -> None:
         docker.ask(engine, question, time.monotonic() + clock.left(seconds), found.containers, found.blind)
@@ -149,7 +195,7 @@ def _ask_podman(
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import podman
 
     accounts, blind = podman.accounts(chains, unreserved, may_ask)
-    found.blind += blind
+    found.add_blind("podman", blind)
     # Our own first, and no account takes the time of those behind it.
     accounts.sort(key=lambda account: account.claimed)
     for number, account in enumerate(accounts):

@@ -126,7 +126,9 @@ def _of_others(
     for number, (uid, pids) in enumerate(sorted(others.items())):
         if not (may_ask and os.geteuid() == 0):
             text = "the Docker engine of uid %d: %s" % (uid, NOT_ASKED)
-            blind.append(Blind(BLIND_OF_ANOTHER, text, advice=WITH_RIGHTS if may_ask else ""))
+            # Without rights, a run that frees a port does not ask it either.
+            unasked = uid if os.geteuid() == 0 else None
+            blind.append(Blind(BLIND_OF_ANOTHER, text, advice=WITH_RIGHTS if may_ask else "", unasked=unasked))
             continue
         share = (until - time.monotonic()) / (len(others) - number)
         for pid in pids[:_MOST_DAEMONS]:

@@ -124,7 +124,7 @@ def accounts(
             blind.append(Blind(BLIND if uid == 0 else BLIND_OF_ANOTHER, text, advice=advice))
             continue
         if uid != own and not may_ask:
-            blind.append(Blind(BLIND_OF_ANOTHER, "%s: %s" % (Account(uid).name, NOT_ASKED)))
+            blind.append(Blind(BLIND_OF_ANOTHER, "%s: %s" % (Account(uid).name, NOT_ASKED), unasked=uid))
             continue
         monitors = [account for account in map(_account_of, conmons(uid)) if account]
         if not monitors and uid in helpers:

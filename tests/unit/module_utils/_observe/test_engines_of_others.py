@@ -18,6 +18,7 @@ import traceback
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import engines, processes
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import by_protocol
 
@@ -170,7 +171,10 @@ def test_the_holder_of_an_account_is_in_its_containers_by_that_accounts_word(in_
             ("postgres", True, NOBODY, "")
         ]
     else:
-        assert asked == set() and found == []
+        assert asked == set()
+        assert [(one.engine, one.id, one.asked, one.unasked, one.user) for one in found] == [
+            ("docker", "", False, True, NOBODY)
+        ]
         ((code, text, advice),) = blind
         assert code == "container_engine_of_another" and "not asked" in text and str(NOBODY) in text and advice == ""
 
@@ -193,7 +197,7 @@ def with_a_holder_of_roots(place, may_ask):
 def test_a_process_of_roots_is_in_nobodys_container(in_netns, place, may_ask):
     (found, _blind), victim = in_netns(with_a_holder_of_roots, place, may_ask)
     assert all(one.claimed and victim not in one.inside for one in found)
-    assert bool(found) is may_ask, "the engine has to be one that is asked at all"
+    assert [one.asked for one in found] == [may_ask], "the engine has to be one that is asked at all"
 
 
 def below_an_ancestor(place, may_ask):
@@ -272,7 +276,7 @@ def full_backlogs(place, uid, may_ask):
 @pytest.mark.parametrize(("uid", "may_ask"), [(NOBODY, False), (NOBODY, True), (0, True)])
 def test_full_backlogs_cost_no_more_than_the_bound(in_netns, place, roots_path, uid, may_ask):
     (found, blind), seconds = in_netns(full_backlogs, place if uid else str(roots_path), uid, may_ask)
-    assert found == [] and blind and seconds < 5
+    assert not any(one.asked for one in found) and blind and seconds < 5
 
 
 def many_engines(place):
@@ -384,3 +388,120 @@ def forged_row(place):
 def test_a_name_with_a_newline_hides_no_engine(in_netns, roots_path):
     found, blind = in_netns(forged_row, str(roots_path))
     assert [one.name for one in found] == ["postgres"] and blind == []
+
+
+# Whose engines no test that runs beside these has.
+ANOTHER, ALONE = NOBODY - 1, NOBODY - 2
+
+
+def behind(holders, may_ask=False):
+    """What is told of engines that were not asked: engine, whose, and which holders."""
+    return [(one.engine, one.user, one.inside) for one in look(holders, may_ask)[0] if one.unasked]
+
+
+def below(name, uid, path):
+    """A process of this account that holds the port, started by one of this name; its pid stands in a file."""
+
+    def work(ready):
+        with process("httpd", uid, holding) as pid:
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(str(pid))
+            ready()
+            time.sleep(60)
+
+    return process(name, NOBODY, work)
+
+
+def pid_in(path):
+    with open(path, encoding="utf-8") as stream:
+        return int(stream.read())
+
+
+def helpers_of_podman(name):
+    """Two of an account, one of another account, and one of root's own."""
+    with process(name, NOBODY, idle) as one, process(name, NOBODY, idle) as two:
+        with process(name, ANOTHER, idle) as three, process(name, 0, idle) as roots:
+            with process("httpd", NOBODY, idle) as plain:
+                return (one, two, three), behind([one, two, three, roots, plain])
+
+
+@pytest.mark.parametrize("name", ["rootlessport", "slirp4netns", "pasta", "conmon"])
+def test_a_helper_stands_for_a_container_of_an_engine_that_was_not_asked(in_netns, name):
+    (one, two, three), told = in_netns(helpers_of_podman, name)
+    assert sorted(told) == sorted(
+        [("podman", NOBODY, (one,)), ("podman", NOBODY, (two,)), ("podman", ANOTHER, (three,))]
+    )
+
+
+def helpers_of_docker(place, with_an_engine):
+    os.chmod(place, 0o777)
+    with contextlib.ExitStack() as stack:
+        if with_an_engine:
+            stack.enter_context(process("dockerd", ALONE, silent(place + "/docker.sock")))
+        relay = stack.enter_context(process("rootlesskit", ALONE, idle))
+        return relay, behind([relay])
+
+
+@pytest.mark.parametrize("with_an_engine", [True, False])
+def test_where_no_engine_runs_none_was_left_unasked(in_netns, place, with_an_engine):
+    relay, told = in_netns(helpers_of_docker, place, with_an_engine)
+    assert told == ([("docker", ALONE, (relay,))] if with_an_engine else [])
+
+
+def below_a_monitor(place, uid):
+    with below("conmon", uid, place + "/pid"):
+        pid = pid_in(place + "/pid")
+        try:
+            return pid, behind([pid])
+        finally:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_who_descends_from_an_accounts_monitor_is_in_its_container(in_netns, place):
+    pid, told = in_netns(below_a_monitor, place, NOBODY)
+    assert told == [("podman", NOBODY, (pid,))]
+
+
+def named_by_a_control_group(container):
+    """A holder with the control group of a container, as its account or root has named it."""
+    with process("conmon", NOBODY, idle) as monitor, process("httpd", NOBODY, idle) as pid, process(
+        "httpd", NOBODY, idle
+    ) as other:
+        known = {
+            one: made._replace(container=container, ancestors=(monitor,))
+            for one, made in processes.describe([pid, other]).items()
+            if one in (pid, other)
+        }
+        known.update(processes.describe([monitor]))
+        found, _blind = engines.containers(by_protocol([("tcp", PORT)]), known, [pid, other], Clock(10.0), False)
+        return (pid, other), [(one.id, one.user, one.inside) for one in found if one.unasked]
+
+
+@pytest.mark.parametrize(
+    ("container", "theirs"),
+    [
+        (Container("podman", ID, user=NOBODY), True),
+        (Container("podman", ID), False),
+        (Container("podman", ID, user=ANOTHER), False),
+        (Container("podman", ID, user=NOBODY, unsure=True), False),
+        (Container("cri-o", ID, user=NOBODY), False),
+    ],
+)
+def test_a_control_group_counts_as_the_word_of_its_own_account(in_netns, container, theirs):
+    pids, told = in_netns(named_by_a_control_group, container)
+    assert told == ([(ID, NOBODY, pids)] if theirs else [])
+
+
+def without_rights(place):
+    """Who is not root asks nobody else's engine in a real run either: nothing is left to that one."""
+    with process("dockerd", NOBODY, silent(place + "/docker.sock")), process("rootlesskit", NOBODY, idle) as relay:
+        with process("rootlessport", NOBODY, idle) as port:
+            os.seteuid(ANOTHER)
+            try:
+                return behind([relay, port])
+            finally:
+                os.seteuid(0)
+
+
+def test_without_rights_nothing_is_left_to_the_real_run(in_netns, place):
+    assert in_netns(without_rights, place) == []
