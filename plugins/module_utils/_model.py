@@ -261,11 +261,6 @@ class Holder(t.NamedTuple):
         return (self.kind, self.sockets)
 
     @property
-    def unasked(self) -> bool:
-        """Whether it is behind an engine of another account, which only a run that changes things asks."""
-        return self.container is not None and self.container.unasked
-
-    @property
     def inodes(self) -> t.FrozenSet[int]:
         """Inodes of its sockets; without the 0 of sockets that have no descriptor."""
         return frozenset(row.inode for row in self.sockets if row.inode)

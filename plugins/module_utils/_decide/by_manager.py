@@ -56,7 +56,7 @@ _WAYS = {SERVICE: BY_SERVICE, SYSTEMD_SOCKET: BY_SERVICE, CONTAINER: BY_CONTAINE
 
 def way(policy: Policy, holder: Holder) -> str:
     """Through whom a holder is stopped: what ``method`` forces, else its real manager."""
-    if policy.method == BY_SERVICE and holder.unasked:
+    if policy.method == BY_SERVICE and managers.is_unasked(holder):
         # Whether a unit runs it, its engine would say.
         return BY_CONTAINER
     if policy.method in (BY_SIGNAL, BY_SERVICE, BY_CONTAINER):
@@ -150,7 +150,7 @@ def _wrong_method(case: Case) -> t.Optional[Refusal]:
     if method == BY_SERVICE and holder.kind == RESOLVER:
         return reasons.would_break_dns(case.who, "it is what resolves them here; method: auto takes its port only")
     possible = {
-        BY_SERVICE: holder.unit is not None or holder.unasked,
+        BY_SERVICE: holder.unit is not None or managers.is_unasked(holder),
         BY_CONTAINER: holder.container is not None,
         # A relay's end would leave its container running behind a port that leads nowhere.
         BY_SIGNAL: bool(holder.pids)

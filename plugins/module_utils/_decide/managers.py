@@ -24,6 +24,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     SYSTEMD_SOCKET,
     Container,
     Endpoint,
+    Holder,
     Process,
     Snapshot,
     Socket,
@@ -84,6 +85,11 @@ def is_resolver(snapshot: Snapshot, pids: t.Iterable[int]) -> bool:
     """Whether one of these is systemd-resolved, by the word of its service manager: any program may call itself so."""
     facts = snapshot.units.get(RESOLVED)
     return facts is not None and facts.main_pid > 1 and facts.main_pid in pids
+
+
+def is_unasked(holder: Holder) -> bool:
+    """Whether it is behind an engine of another account, which only a run that changes things asks."""
+    return holder.container is not None and holder.container.unasked
 
 
 def is_relay(process: Process) -> bool:

@@ -126,7 +126,7 @@ def _login_session(snapshot: Snapshot, process: Process) -> bool:
 
 def _mismatch(case: Case) -> t.Optional[Refusal]:
     allowed = case.wish.stop_only
-    if allowed is None or case.holder.unasked:
+    if allowed is None or managers.is_unasked(case.holder):
         # The names of a container whose engine was not asked are not known: a warning says that these decide.
         return None
     if not case.matches(case.main, allowed):
