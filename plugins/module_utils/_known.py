@@ -29,6 +29,18 @@ class Agent(t.NamedTuple):
 # Login daemons, and the processes of their sessions.
 SSH = ("sshd", "sshd-session", "sshd-auth", "dropbear", "tinysshd")
 
+# On the host they stand for a container's published port.
+ENGINE_RELAYS = (
+    "docker-proxy",
+    "rootlessport",
+    "rootlesskit",
+    "slirp4netns",
+    "pasta",
+    "pasta.avx2",
+    "conmon",
+    "netavark",
+)
+
 AGENTS = (
     # other ways to log in
     Agent(("in.telnetd", "telnetd", "in.rlogind", "in.rshd"), ("telnet*.service", "rlogin*.service")),

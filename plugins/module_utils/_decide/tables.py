@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._known import AGENTS
+from ansible_collections.harbormaster.ports.plugins.module_utils._known import AGENTS, ENGINE_RELAYS
 
 # A session of these daemons is a child with the daemon's own name: it is not the daemon.
 LOGIN_DAEMONS = ("sshd", "dropbear")
@@ -107,18 +107,6 @@ LAUNCHER_PROGRAMS = (
     "dockerd",
     "containerd",
     *(program for agent in AGENTS for program in agent.programs),
-)
-
-# On the host they stand for a container's published port.
-ENGINE_RELAYS = (
-    "docker-proxy",
-    "rootlessport",
-    "rootlesskit",
-    "slirp4netns",
-    "pasta",
-    "pasta.avx2",
-    "conmon",
-    "netavark",
 )
 
 # Those of them that live for one container's ports alone: when it is gone, they are of no use to anybody.

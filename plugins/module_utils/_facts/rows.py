@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._facts import dates, states
+from ansible_collections.harbormaster.ports.plugins.module_utils._known import ENGINE_RELAYS
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     LISTEN,
     TCP,
@@ -22,6 +23,8 @@ Row = t.Dict[str, t.Any]
 
 NONE, PROCESS, FULL = "none", "process", "full"
 
+# Who holds ports for containers; the engine itself, too.
+_RELAYS = frozenset((*ENGINE_RELAYS, "dockerd"))
 # owner_status, beside the codes of what could not be seen.
 KNOWN, NOT_ASKED, OWNERLESS, KERNEL, UNKNOWN = "known", "not_asked", "none", "kernel", "unknown"
 # Of several reasons why processes are hidden, the first of these is the one that a row tells.
@@ -88,16 +91,31 @@ def facts(snapshot: Snapshot, view: View) -> t.Dict[str, t.List[Row]]:
 
 def _behind(snapshot: Snapshot, socket: Socket, pid: int) -> t.Optional[Container]:
     """The container that a process runs in, or for which it holds this very socket, as its engine knows it."""
-    own = snapshot.processes[pid].container
+    process = snapshot.processes[pid]
+    own = process.container
     for container in snapshot.containers:
         if own is not None and container.key == own.key and not own.unsure:
             return container
-        if own is None and any(
-            (one.protocol, one.port, one.address) == (socket.protocol, socket.port, socket.address)
-            for one in container.published
+        if (
+            own is None
+            and any(
+                (one.protocol, one.port, one.address) == (socket.protocol, socket.port, socket.address)
+                for one in container.published
+            )
+            and _is_relay_of(process, container)
         ):
             return container
     return own
+
+
+def _is_relay_of(process: Process, container: Container) -> bool:
+    """Whether a process may hold a port for a container: of its account, and root's own only by evidence.
+
+    Another one may have the very address for itself, in another network namespace or while the engine does not hold it.
+    """
+    if container.user is not None:
+        return process.account == container.user and not _RELAYS.isdisjoint((process.name, *process.proven))
+    return not _RELAYS.isdisjoint(process.proven)
 
 
 def _container(container: t.Optional[Container]) -> t.Optional[Row]:

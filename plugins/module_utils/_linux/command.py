@@ -20,13 +20,18 @@ import signal
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
-from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable_lines
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # More than any answer that is of use here; the rest is read and thrown away.
 LARGEST = 16 << 20
 # The same for what another account's program says.
 LARGEST_OF_OTHERS = 2 << 20
+_MOST_LINES_OF_OTHERS = 100_000
+_LARGEST_ERRORS_OF_OTHERS = 1 << 16
+# Of what a command says, the part that is looked through for its first words, and as many of them as a sentence takes.
+_BEGINNING = 1 << 16
+_LONGEST_LINE = 400
 # Limits of what runs as another account (setrlimit(2)): seconds of processor time, bytes of memory, of a file and of a core
 # dump, descriptors. Programs of Node.js and Go reserve far more addresses than they use memory, so these are not limited.
 _LIMITS = (
@@ -74,9 +79,9 @@ class Answer(t.NamedTuple):
 
     @property
     def first_line(self) -> str:
-        """The first line that says something, of its errors or else of its output."""
-        lines = (line.strip() for line in (self.stderr + "\n" + self.stdout).splitlines())
-        return next((line for line in lines if line), "")
+        """The first line that says something, of its errors or else of its output; not all of it when it is long."""
+        lines = (line.strip() for said in (self.stderr, self.stdout) for line in said[:_BEGINNING].splitlines())
+        return next((line for line in lines if line), "")[:_LONGEST_LINE]
 
     @property
     def problem(self) -> str:
@@ -107,8 +112,7 @@ def run(
     words = tuple(argv)
     if timeout <= 0:
         return Answer(words, not_started="no time was left to ask %s" % words[0].rpartition("/")[2])
-    other = uid is not None and uid != os.geteuid()
-    if not other:
+    if uid is None or uid == os.geteuid():
         if evidence.find(words[0], PATH) is None and _is_there(words[0]):
             why = "%s is not run: others than root may write it, or a folder on the way to it" % words[0]
             return Answer(words, not_started=why)
@@ -121,22 +125,80 @@ def run(
         elif "HOME" in os.environ:
             variables["HOME"] = os.environ["HOME"]
         variables.update(environment or {})
-        process = subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn,ansible-bad-function
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # As another user our own directory may be closed to it.
-            cwd="/",
-            env=variables,
-            # A session of its own: then all that it starts can be ended together, and no terminal is in its reach.
-            start_new_session=True,
-            # Only calls that are safe between fork and exec; subprocess has no user= before Python 3.9.
-            preexec_fn=become,
-        )
+
+        def start(before: t.Optional[t.Callable[[], None]]) -> t.Any:
+            return subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn,ansible-bad-function
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # As another user our own directory may be closed to it.
+                cwd="/",
+                env=variables,
+                # A session of its own: then all that it starts can be ended together, and no terminal is in its reach.
+                start_new_session=True,
+                # Only calls that are safe between fork and exec; subprocess has no user= before Python 3.9.
+                preexec_fn=before,
+            )
+
+        if become is not None:
+            return _as_another(start, become, words, timeout)
+        process = start(None)
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
         return Answer(words, not_started=_why_not(words, uid, error))
-    return _waited(process, words, timeout, LARGEST_OF_OTHERS if other else LARGEST)
+    return _waited(process, words, timeout)
+
+
+def _as_another(
+    start: t.Callable[[t.Callable[[], None]], t.Any],
+    become: t.Callable[[], None],
+    words: t.Tuple[str, ...],
+    timeout: float,
+) -> Answer:
+    """How a command of another account ends.
+
+    Popen waits until the program runs, without a bound. But from the moment that the child is that account's, this account
+    can stop it, and the program may lie on a file system of its that never answers. So somebody else waits for Popen, and
+    the child says who it is while it is still ours.
+    """
+    import threading
+    import time
+
+    until = time.monotonic() + timeout
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    started: t.List[t.Any] = []
+    wrong: t.List[Exception] = []
+
+    def told() -> None:
+        os.write(writer, b"%d" % os.getpid())
+        become()
+
+    def begin() -> None:
+        try:
+            started.append(start(told))
+        except Exception as error:  # pylint: disable=broad-except
+            # Raised again below.
+            wrong.append(error)
+
+    starter = threading.Thread(target=begin, daemon=True)
+    starter.start()
+    starter.join(timeout)
+    late = starter.is_alive()
+    if late:
+        with contextlib.suppress(OSError, ValueError):
+            # Nobody has waited for this child yet, so its pid is still its own.
+            os.kill(int(os.read(reader, 32)), signal.SIGKILL)
+        starter.join(_AFTERWARDS)
+    if not starter.is_alive():
+        os.close(reader)
+        os.close(writer)
+    if wrong:
+        raise wrong[0]
+    if not started:
+        return Answer(words, timed_out=True, seconds=timeout)
+    left = max(until - time.monotonic(), 0.01)
+    answer = _waited(started[0], words, left, LARGEST_OF_OTHERS, _LARGEST_ERRORS_OF_OTHERS, _MOST_LINES_OF_OTHERS)
+    return answer._replace(timed_out=answer.timed_out or late, seconds=timeout)
 
 
 def _is_there(program: str) -> bool:
@@ -160,9 +222,10 @@ def call(function: t.Callable[[], bytes], timeout: float, uid: int, most: int = 
     become = _becomes(uid)
     until = time.monotonic() + timeout
     reader, writer = os.pipe()
+    status: t.Optional[int] = None
     child = os.fork()
     if not child:
-        status = 1
+        ended = 1
         try:
             os.setsid()
             os.dup2(writer, 3, inheritable=False)
@@ -181,9 +244,9 @@ def call(function: t.Callable[[], bytes], timeout: float, uid: int, most: int = 
             answer = function()
             while answer:
                 answer = answer[os.write(3, answer) :]
-            status = 0
+            ended = 0
         finally:
-            os._exit(status)  # pylint: disable=protected-access
+            os._exit(ended)  # pylint: disable=protected-access
     os.close(writer)
     data = b""
     try:
@@ -193,24 +256,49 @@ def call(function: t.Callable[[], bytes], timeout: float, uid: int, most: int = 
                 return None
             more = os.read(reader, 1 << 16)
             if not more:
+                # Its account may have ended it in the middle of its answer.
+                status = _reaped(child)
                 break
             data += more
     finally:
         os.close(reader)
-        with contextlib.suppress(ProcessLookupError):
+        if status is None:
             os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    return data if data and len(data) <= most else None
+            _reaped(child)
+    return data if data and status == 0 else None
 
 
-def _waited(process: t.Any, words: t.Tuple[str, ...], timeout: float, most: int) -> Answer:
+def _reaped(child: int) -> t.Optional[int]:
+    """How a child has ended; None when it has not soon enough: its account can stop it, and have it wait in the kernel."""
+    import time
+
+    until = time.monotonic() + _AFTERWARDS
+    pause = 0.0005
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status
+        if time.monotonic() >= until:
+            return None
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+
+
+def _waited(
+    process: t.Any,
+    words: t.Tuple[str, ...],
+    timeout: float,
+    most: int = 0,
+    most_errors: int = 0,
+    most_lines: int = 0,
+) -> Answer:
     import subprocess
     import threading
 
     said: t.List[bytearray] = [bytearray(), bytearray()]
     readers = [
-        threading.Thread(target=_read, args=(stream, into, most), daemon=True)
-        for stream, into in zip((process.stdout, process.stderr), said)
+        threading.Thread(target=_read, args=(stream, into, limit or LARGEST), daemon=True)
+        for stream, into, limit in zip((process.stdout, process.stderr), said, (most, most_errors))
     ]
     for reader in readers:
         reader.start()
@@ -230,8 +318,15 @@ def _waited(process: t.Any, words: t.Tuple[str, ...], timeout: float, most: int)
     for stream in (process.stdout, process.stderr):
         if not any(reader.is_alive() for reader in readers):
             stream.close()
-    out, err = ("\n".join(printable(line) for line in bytes(part).split(b"\n")) for part in said)
+    out, err = (printable_lines(_first_lines(bytes(part), most_lines)) for part in said)
     return Answer(words, process.returncode, out, err, timed_out, "", timeout)
+
+
+def _first_lines(data: bytes, most: int) -> bytes:
+    """So many lines of a text; 0 for all of them."""
+    if not most or data.count(b"\n") <= most:
+        return data
+    return b"\n".join(data.split(b"\n", most)[:most])
 
 
 def _read(stream: t.BinaryIO, into: bytearray, most: int) -> None:

@@ -14,6 +14,7 @@ runs as another account, that account counts as root does: it can't be cheated b
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -58,7 +59,7 @@ def resolved(path: str, owners: t.Optional[t.AbstractSet[int]] = None) -> t.Opti
     todo = [part for part in path.split("/") if part not in ("", ".")]
     done = ""
     links = 0
-    if not _is_ours(os.lstat("/"), good):
+    if not _is_ours(os.lstat("/"), good, "/"):
         return None
     while todo:
         part = todo.pop(0)
@@ -80,7 +81,7 @@ def resolved(path: str, owners: t.Optional[t.AbstractSet[int]] = None) -> t.Opti
                 done = ""
             todo = [one for one in target.split("/") if one not in ("", ".")] + todo
             continue
-        if todo and not (stat.S_ISDIR(found.st_mode) and _is_ours(found, good)):
+        if todo and not (stat.S_ISDIR(found.st_mode) and _is_ours(found, good, here)):
             return None
         done = here
     return done or "/"
@@ -102,7 +103,7 @@ def owner(path: str, kind: int, owners: t.Optional[t.AbstractSet[int]] = None) -
     if stat.S_IFMT(found.st_mode) != kind or found.st_uid not in good:
         return None
     # Who may write to a socket is who may ask there, not who listens.
-    return real if kind == stat.S_IFSOCK or _is_ours(found, good) else None
+    return real if kind == stat.S_IFSOCK or _is_ours(found, good, real) else None
 
 
 def executable(path: str) -> t.Optional[str]:
@@ -192,15 +193,17 @@ def names(
         return ()
     try:
         found = running()
-        there = None if deleted else os.lstat(real)
+        # Of what was deleted or replaced the folder is left: a container's program was not in it, whatever its path.
+        there = os.lstat(os.path.dirname(real) if deleted else real)
     except OSError:
         return ()
-    if not stat.S_ISREG(found.st_mode) or not _is_ours(found, good):
+    if not stat.S_ISREG(found.st_mode) or not _is_ours(found, good, real):
         return ()
-    if there is not None and (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino):
+    if there.st_dev != found.st_dev or (not deleted and there.st_ino != found.st_ino):
         return ()
     name = path.rpartition("/")[2]
-    if not INTERPRETERS.match(name):
+    if not INTERPRETERS.match(name) or found.st_mode & (stat.S_ISUID | stat.S_ISGID):
+        # A set-uid busybox gives itself all three uids of root too, in the middle of what somebody has it do.
         return (name,)
     title = arguments[0].partition(":")[0] if arguments else ""
     said = (name, comm, title.rpartition("/")[2], script(arguments).rpartition("/")[2])
@@ -270,8 +273,19 @@ def words_of(roots: t.Iterable[str], path: str) -> t.Optional[t.Tuple[int, t.Opt
     return None
 
 
-def _is_ours(found: os.stat_result, good: t.AbstractSet[int]) -> bool:
+def _is_ours(found: os.stat_result, good: t.AbstractSet[int], path: str) -> bool:
     """Owned by one of these, and nobody else may write: also not a group, unless it is root's."""
     if found.st_uid not in good or found.st_mode & stat.S_IWOTH:
         return False
-    return not found.st_mode & stat.S_IWGRP or found.st_gid == 0
+    if not found.st_mode & stat.S_IWGRP:
+        return True
+    # The group's bits are also those of every account and group of an access control list (acl(5)).
+    return found.st_gid == 0 and not _has_list(path)
+
+
+def _has_list(path: str) -> bool:
+    try:
+        return bool(os.getxattr(path, "system.posix_acl_access", follow_symlinks=False))
+    except OSError as error:
+        # Gone with its path, or on a file system that knows no lists, there is none.
+        return error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOENT)

@@ -15,6 +15,10 @@ import typing as t
 # C0, DEL and C1; Arabic letter mark, LRM and RLM; line and paragraph separator; embeddings, overrides and isolates;
 # surrogates, which JSON can't carry (they can't come out of UTF-8, but out of a str that somebody else decoded).
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE_IN_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+# Of one text, so many characters are written out. A text with more of them is no words, and is shown with less care.
+_MOST_ESCAPES = 1 << 14
+_PLAIN = bytes(code if code == 0x0A or 0x20 <= code < 0x7F else 0x3F for code in range(256))
 
 
 def printable(raw: bytes) -> str:
@@ -24,6 +28,17 @@ def printable(raw: bytes) -> str:
     """
     # bytes that are not UTF-8, encoded surrogates among them, come out of the codec as \xNN already
     return printable_text(raw.decode("utf-8", "backslashreplace"))
+
+
+def printable_lines(raw: bytes) -> str:
+    """The same for several lines, which stay apart; and in a time that hardly depends on what is in the text.
+
+    Whoever writes nothing but what has to be escaped gets a question mark for each byte that is no plain ASCII.
+    """
+    # in one go, where the other codec calls back for each byte; `_escape` knows these
+    text = raw.decode("utf-8", "surrogateescape")
+    shown, number = _UNSAFE_IN_LINES.subn(_escape, text, _MOST_ESCAPES)
+    return shown if number < _MOST_ESCAPES else raw.translate(_PLAIN).decode("ascii")
 
 
 def printable_text(text: str) -> str:

@@ -278,9 +278,35 @@ def test_containers_are_named_by_their_engine():
         Socket("tcp", "ipv4", "0.0.0.0", 8080, "LISTEN", inode=2),
         Socket("tcp", "ipv4", "127.0.0.1", 8080, "LISTEN", inode=3),
     )
-    processes = {10: Process(10, "nginx", container=inside), 20: Process(20, "docker-proxy"), 30: Process(30, "other")}
+    processes = {
+        10: Process(10, "nginx", container=inside),
+        20: Process(20, "docker-proxy", proven=("docker-proxy",)),
+        30: Process(30, "other"),
+    }
     seen = Snapshot(listening, {1: (10,), 2: (20,), 3: (30,)}, processes, containers=told)
     names = [(row["container"] or {}).get("name") for row in tcp(seen)]
     assert names == ["edge", "web", None]
     silent = [row["container"] for row in tcp(seen._replace(containers=()))]
     assert silent == [{"engine": "docker", "id": "aa" * 32, "name": None}, None, None]
+
+
+@pytest.mark.parametrize(
+    ("process", "user", "name"),
+    [
+        (Process(20, "docker-proxy", proven=("docker-proxy",)), None, "web"),
+        (Process(20, "dockerd", proven=("dockerd",)), None, "web"),
+        (Process(20, "docker-proxy", uid=1000, real_uid=1000), None, None),
+        (Process(20, "nginx", proven=("nginx",)), None, None),
+        (Process(20, "app", uid=1000, real_uid=1000), None, None),
+        (Process(20, "rootlessport", uid=1000, real_uid=1000), 1000, "web"),
+        (Process(20, "rootlessport", uid=1001, real_uid=1001), 1000, None),
+        (Process(20, "app", uid=1000, real_uid=1000), 1000, None),
+    ],
+)
+def test_who_merely_has_the_address_of_a_container_is_not_behind_it(process, user, name):
+    told = (
+        Container("docker", "bb" * 32, "web", user=user, asked=True, published=(Endpoint("tcp", "0.0.0.0", 8080),)),
+    )
+    row = Socket("tcp", "ipv4", "0.0.0.0", 8080, "LISTEN", inode=2)
+    seen = Snapshot((row,), {2: (20,)}, {20: process}, containers=told)
+    assert (tcp(seen)[0]["container"] or {}).get("name") == name

@@ -9,7 +9,12 @@ import ctypes
 import os
 import pwd
 import resource  # noqa: F401  # a plain user may not be able to read this Python's own files: loaded before
+import shutil
+import signal
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
@@ -243,6 +248,71 @@ def test_a_call_that_does_not_come_back():
     assert command.call(lambda: b"x" * 100, 10.0, NOBODY.pw_uid, most=99) is None
     assert command.call(lambda: 1 / 0, 10.0, NOBODY.pw_uid) is None
     assert time.monotonic() - began < 20
+
+
+# An account of its own, as it stops all that it may.
+STOPPER = "games"
+STOP_ALL = (
+    "import os, signal\nprint(flush=True)\nwhile True:\n try: os.kill(-1, signal.SIGSTOP)\n except OSError: pass\n"
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_an_account_that_stops_its_commands_before_they_begin():
+    """Its program has not been run yet, so what waits for that would wait for ever. A maze of links to nowhere gives it the time."""
+    maze = Path(tempfile.mkdtemp(dir="/tmp"))
+    maze.chmod(0o755)
+    (maze / "a").mkdir()
+    (maze / "l0").symlink_to("nowhere")
+    for number in range(1, 39):
+        (maze / ("l%d" % number)).symlink_to("a/../" * 800 + "l%d" % (number - 1))
+    (maze / "sleep").symlink_to("l38")
+    account = pwd.getpwnam(STOPPER)
+    bomb = subprocess.Popen(
+        ["/usr/bin/python3", "-c", STOP_ALL], stdout=subprocess.PIPE, user=account.pw_uid, group=account.pw_gid
+    )  # fmt: skip
+    try:
+        bomb.stdout.readline()
+        signal.alarm(60)
+        began = time.monotonic()
+        for _number in range(5):
+            answer = command.run(["sleep", "60"], 0.5, account.pw_uid, {"PATH": "%s:/usr/bin:/bin" % maze})
+            assert answer.timed_out and "did not answer within 0.5 s" in answer.problem
+            assert command.call(lambda: b"x" * 2_000_000, 0.5, account.pw_uid) is None
+        assert time.monotonic() - began < 40
+    finally:
+        signal.alarm(0)
+        bomb.kill()
+        bomb.wait()
+        bomb.stdout.close()
+        shutil.rmtree(maze)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_call_that_is_ended_in_the_middle_has_not_answered():
+    def work():
+        os.write(3, b"half of it")
+        os.kill(os.getpid(), 9)
+        return b""
+
+    assert command.call(work, 10.0, NOBODY.pw_uid) is None
+
+
+FLOODS = (r"\n", r"\001", r"\377", r"a\001", r"\303\251\377", r"\342\200\256", r"x\n", r"\t \n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_costs_little(flood):
+    """Of processor time, not counting what the account itself has spent."""
+    script = "i=0; while [ $i -lt 14 ]; do a=$a$a; [ $i = 0 ] && a='%s'; i=$((i+1)); done; " % flood
+    script += 'j=0; while [ $j -lt 600 ]; do printf "$a"; j=$((j+1)); done; printf "$a$a" >&2'
+    before = time.process_time()
+    answer = as_nobody(script, timeout=60.0)
+    assert len(answer.stdout.split("\n")) + len(answer.problem) < 200_000
+    assert time.process_time() - before < 0.4, "2 MB of this"
+    assert len(answer.stdout) <= command.LARGEST_OF_OTHERS and len(answer.stderr) <= 8 * 65_536
+    assert len(answer.first_line) <= 400
 
 
 # As ourselves -----------------------------------------------------------------------------------------------------

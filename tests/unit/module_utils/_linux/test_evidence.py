@@ -10,6 +10,7 @@ import pwd
 import shutil
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import time
@@ -200,6 +201,60 @@ def test_a_program_that_was_replaced_while_it_runs(run, roots):
     assert processes.describe([process.pid])[process.pid].proven == ("dockerd",)
     file_in(roots, "dockerd")
     assert processes.describe([process.pid])[process.pid].proven == ("dockerd",)
+
+
+def test_a_program_of_another_mount_namespace(run, roots):
+    """A container's own, at a path that the host has too."""
+    script = 'mount -t tmpfs none "$0" && cp /bin/sleep "$0/dockerd" && exec "$0/dockerd" 60'
+    process = run("unshare", "-m", "/bin/sh", "-c", script, roots)
+    until = time.monotonic() + 10
+    while time.monotonic() < until and processes.describe([process.pid])[process.pid].name != "dockerd":
+        time.sleep(0.01)
+    shutil.copy("/bin/sleep", os.path.join(roots, "dockerd"))
+    assert processes.describe([process.pid])[process.pid].proven == ()
+    os.unlink("/proc/%d/root%s/dockerd" % (process.pid, roots))
+    now = processes.describe([process.pid])[process.pid]
+    assert now.name == "dockerd" and now.proven == (), "also without its file"
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o755, True), (0o4755, False), (0o2755, False)])
+def test_what_anybody_may_start_is_not_called_what_it_says(run, roots, mode, said):
+    """busybox is an interpreter of its applets, and where it is set-uid becomes root for good in some of them."""
+    path = os.path.join(roots, "dash")
+    shutil.copy(os.path.realpath("/bin/sh"), path)
+    os.chmod(path, mode)
+    os.symlink("dash", os.path.join(roots, "supervisord"))
+    seen = run("supervisord", "-c", "read word", executable=os.path.join(roots, "supervisord"))
+    assert seen.name == "supervisord" and ("supervisord" in seen.proven) is said
+    assert "dash" in seen.proven
+
+
+def with_list(path, *entries):
+    """An access control list in the form of acl_ea.h: tag, rights, id."""
+    data = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(path, "system.posix_acl_access", data)
+    except OSError:
+        pytest.skip("this file system has no access control lists")
+
+
+def test_an_account_of_an_access_control_list(roots):
+    """Its right to write stands where a group's does, and the group is root's."""
+    path = file_in(roots)
+    os.chmod(path, 0o775)
+    assert evidence.executable(path) == path
+    nobody = 0xFFFFFFFF
+    with_list(path, (1, 7, nobody), (2, 7, NOBODY), (4, 5, nobody), (0x10, 7, nobody), (0x20, 5, nobody))
+    assert os.stat(path).st_mode & 0o777 == 0o775
+    assert evidence.executable(path) is None
+    assert evidence.find("tool", roots) is None
+    inner = os.path.join(roots, "inner")
+    os.mkdir(inner)
+    os.chmod(inner, 0o775)
+    assert evidence.folder(inner) == inner
+    with_list(inner, (1, 7, nobody), (2, 7, NOBODY), (4, 5, nobody), (0x10, 7, nobody), (0x20, 5, nobody))
+    assert evidence.folder(inner) is None
+    assert evidence.executable(file_in(inner)) is None
 
 
 # Control groups ---------------------------------------------------------------------------------------------------

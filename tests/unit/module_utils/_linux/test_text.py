@@ -4,9 +4,15 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
-from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable, printable_text
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import (
+    _UNSAFE,
+    printable,
+    printable_lines,
+    printable_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +53,20 @@ def test_every_byte_and_pair_stays_on_one_line_and_goes_through_json():
 )
 def test_decoded_text(text, shown):
     assert printable_text(text) == shown
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"a\nb\n", b"a\x1b[2J\n\xff\n\xc3\xa9", b"\xe2\x80\xae\r\n", b"\xed\xa0\x80", b"", b"\n\n", b"\tx\x85\xc2\x85"],
+)
+def test_several_lines_are_shown_as_each_of_them_is(raw):
+    assert printable_lines(raw) == "\n".join(printable(line) for line in raw.split(b"\n"))
+
+
+@pytest.mark.parametrize("kind", [b"\x01", b"\xff", b"a\x01", b"\xc3\xa9\xff", "\u202e".encode(), b"\n\r"])
+def test_what_is_nothing_but_unsafe_costs_little_and_is_safe(kind):
+    raw = kind * ((2 << 20) // len(kind))
+    before = time.process_time()
+    shown = printable_lines(raw)
+    assert time.process_time() - before < 0.15
+    assert len(shown) == len(raw) and not _UNSAFE.search(shown.replace("\n", ""))
