@@ -30,7 +30,7 @@ class Agent(t.NamedTuple):
 SSH = ("sshd", "sshd-session", "sshd-auth", "dropbear", "tinysshd")
 
 # On the host they stand for a container's published port.
-ENGINE_RELAYS = (
+RELAYS = (
     "docker-proxy",
     "rootlessport",
     "rootlesskit",

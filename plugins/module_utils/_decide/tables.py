@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._known import AGENTS, ENGINE_RELAYS
+from ansible_collections.harbormaster.ports.plugins.module_utils._decide.vital import VITAL
+from ansible_collections.harbormaster.ports.plugins.module_utils._known import AGENTS, RELAYS
 
 # A session of these daemons is a child with the daemon's own name: it is not the daemon.
 LOGIN_DAEMONS = ("sshd", "dropbear")
@@ -108,6 +109,9 @@ LAUNCHER_PROGRAMS = (
     "containerd",
     *(program for agent in AGENTS for program in agent.programs),
 )
+
+# On the host they stand for a container's published port.
+ENGINE_RELAYS = RELAYS
 
 # Those of them that live for one container's ports alone: when it is gone, they are of no use to anybody.
 LONE_RELAYS = ("docker-proxy", "rootlessport")

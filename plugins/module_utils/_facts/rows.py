@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._facts import dates, states
-from ansible_collections.harbormaster.ports.plugins.module_utils._known import ENGINE_RELAYS
+from ansible_collections.harbormaster.ports.plugins.module_utils._known import RELAYS
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     LISTEN,
     TCP,
@@ -24,7 +24,7 @@ Row = t.Dict[str, t.Any]
 NONE, PROCESS, FULL = "none", "process", "full"
 
 # Who holds ports for containers; the engine itself, too.
-_RELAYS = frozenset((*ENGINE_RELAYS, "dockerd"))
+_RELAYS = frozenset((*RELAYS, "dockerd"))
 # owner_status, beside the codes of what could not be seen.
 KNOWN, NOT_ASKED, OWNERLESS, KERNEL, UNKNOWN = "known", "not_asked", "none", "kernel", "unknown"
 # Of several reasons why processes are hidden, the first of these is the one that a row tells.

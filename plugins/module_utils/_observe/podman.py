@@ -24,13 +24,14 @@ import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import answers, command, evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable, printable_text
-from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Endpoint, Process
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Process
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     docker,
     namespaces,
     orchestrators,
     processes,
 )
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import ports as port_sets
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.docker import Question
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.docker_engines import (
     BLIND,
@@ -45,6 +46,9 @@ _CONMONS = frozenset(("conmon",))
 # The longest list of containers that is understood. As objects in memory, JSON takes up to 25 times its size.
 _MOST = 4 << 20
 _MOST_OF_OTHERS = 2 << 20
+# Of other accounts, what is looked at: accounts, conmons of each, ways to ask that these name, containers that concern us.
+_MOST_ACCOUNTS, _MOST_CONMONS, _MOST_WAYS, _MOST_CHOSEN = 16, 8, 4, 50
+_LONGEST_COMMAND = 1 << 14
 PROGRAM = "podman"
 # Options of the whole command (podman(1)) that say where an account keeps its containers, and the form of their values.
 _DIRECTORY = re.compile(r"/[^\0]{0,1000}\Z")
@@ -116,6 +120,7 @@ def accounts(
     found: t.Dict[t.Tuple[int, t.Tuple[str, ...]], Account] = {}
     blind = []
     own = os.geteuid()
+    others = 0
     for uid in sorted(wanted):
         if own not in (0, uid):
             text = "%s can't be asked by another user" % Account(uid).name
@@ -126,13 +131,22 @@ def accounts(
         if uid != own and not may_ask:
             blind.append(Blind(BLIND_OF_ANOTHER, "%s: %s" % (Account(uid).name, NOT_ASKED), unasked=uid))
             continue
-        monitors = [account for account in map(_account_of, conmons(uid)) if account]
+        pids = conmons(uid)
+        if uid not in evidence.accounts():
+            others += 1
+            if others > _MOST_ACCOUNTS:
+                text = "%s is not asked: only %d accounts are" % (Account(uid).name, _MOST_ACCOUNTS)
+                blind.append(Blind(BLIND_OF_ANOTHER, text, advice="free the ports of fewer accounts in one task"))
+                continue
+            # They all say the same, where nobody wants to have us read for long.
+            pids = pids[:_MOST_CONMONS]
+        monitors = [account for account in map(_account_of, pids) if account]
         if not monitors and uid in helpers:
             helper = helpers[uid]
             trusted = uid not in evidence.accounts() or _is_proven(helper.pid, PODMAN_HELPERS)
             if trusted or helper.container is not None:
                 monitors = [Account(uid, environment=_environment(helper.pid) if trusted else ())]
-        for account in monitors:
+        for account in monitors if uid in evidence.accounts() else monitors[:_MOST_WAYS]:
             # The same containers, whatever else was set when one of them was started.
             found.setdefault((uid, account.command), account)
     return list(found.values()), blind
@@ -191,7 +205,7 @@ def _account_of(pid: int) -> t.Optional[Account]:
     """The account that a conmon works for; None when it is not podman's or has ended."""
     try:
         with open("/proc/%d/cmdline" % pid, "rb") as stream:
-            options = parse_conmon(stream.read(1 << 20))
+            options = parse_conmon(stream.read(_LONGEST_COMMAND))
         with open("/proc/%d/status" % pid, "rb") as stream:
             uid = processes.parse_status(stream.read()).real_uid
     except OSError:
@@ -245,6 +259,8 @@ def ask(account: Account, question: Question, until: float, found: t.List[Contai
         chosen = choose(entries, question)
         if not chosen:
             return
+        if account.claimed and len(chosen) > _MOST_CHOSEN:
+            raise _Refused("it names more than %d containers for these ports" % _MOST_CHOSEN)
         # What is stopped along with a pod's keeper has stop timeouts of its own.
         along = [one for entry in chosen if answers.truth(entry, "IsInfra") for one in _members(entries, entry)]
         identities = tuple(dict.fromkeys(answers.identifier(one, "Id") for one in chosen + along))
@@ -285,15 +301,24 @@ def choose(entries: t.Sequence[t.Any], question: Question) -> t.List[t.Any]:
     when a holder is in it: then it uses the network of the host.
     """
     alive = [one for one in entries if answers.identifier(one, "Id") and answers.text(one, "State") in _ALIVE]
-    inside = [one for one in alive if _is_inside(one, question)]
-    publishing = [one for one in alive if question.concerns(listed_ports(one))]
-    keepers = {answers.text(one, "Pod") for one in publishing if answers.truth(one, "IsInfra")}
+    seen = [(one, _is_inside(one, question), _publishes(one, question)) for one in alive]
+    keepers = {answers.text(one, "Pod") for one, _inside, publishes in seen if publishes and _keeps(one)}
     return [
         one
-        for one in alive
-        if one in inside
-        or (one in publishing and (answers.truth(one, "IsInfra") or answers.text(one, "Pod") not in keepers))
+        for one, inside, publishes in seen
+        if inside or (publishes and (_keeps(one) or answers.text(one, "Pod") not in keepers))
     ]
+
+
+def _keeps(entry: t.Any) -> bool:
+    return answers.truth(entry, "IsInfra")
+
+
+def _publishes(entry: t.Any, question: Question) -> bool:
+    return any(
+        port_sets.overlap(question.wanted.get(protocol, ()), first, last)
+        for protocol, first, last in listed_ports(entry)
+    )
 
 
 def _is_inside(entry: t.Any, question: Question) -> bool:
@@ -301,16 +326,15 @@ def _is_inside(entry: t.Any, question: Question) -> bool:
     return answers.text(entry, "Id") in question.ids or answers.number(entry, "Pid") in question.pids
 
 
-def listed_ports(entry: t.Any) -> t.List[Endpoint]:
-    """The published ports of an entry of ``podman ps``; podman 3 wrote the names of the fields in another way."""
+def listed_ports(entry: t.Any) -> t.List[t.Tuple[str, int, int]]:
+    """Protocol, first and last of the published ports of an entry of ``podman ps``; podman 3 called the fields otherwise."""
     found = []
     for one in answers.objects(entry, "Ports"):
         first = answers.number(one, "host_port") or answers.number(one, "hostPort") or 0
-        address = answers.text(one, "host_ip") or answers.text(one, "hostIP")
-        length = min(max(answers.number(one, "range") or 1, 1), 65536 - first)
-        for protocol in answers.text(one, "protocol").split(","):
-            for port in range(first, first + length) if 0 < first < 65536 else ():
-                found += [Endpoint(protocol or "tcp", where, port) for where in ((address,) if address else docker.ANY)]
+        length = max(answers.number(one, "range") or 1, 1)
+        if 0 < first < 65536:
+            last = min(first + length - 1, 65535)
+            found += [(protocol or "tcp", first, last) for protocol in answers.text(one, "protocol").split(",")]
     return found
 
 

@@ -38,6 +38,11 @@ def contains(ranges: Ranges, port: int) -> bool:
     return False
 
 
+def overlap(ranges: Ranges, first: int, last: int) -> bool:
+    """Whether one of the ranges holds one of the ports from first to last."""
+    return any(low <= last and first <= high for low, high in ranges)
+
+
 def parse_reserved(text: str) -> t.FrozenSet[int]:
     """Understand ip_local_reserved_ports: ``8080,9000-9010``, or an empty line.
 

@@ -397,18 +397,41 @@ def test_a_label_of_an_image_makes_no_orchestrator(recorded, podman_command, lab
     ("ports", "expected"),
     [
         (None, []),
-        ([{"host_ip": "::1", "host_port": 80, "container_port": 80, "range": 1, "protocol": "tcp"}], ["::1 80 tcp"]),
+        ([{"host_ip": "::1", "host_port": 80, "container_port": 80, "range": 1, "protocol": "tcp"}], [("tcp", 80, 80)]),
         ([{"host_ip": "127.0.0.1", "host_port": 80, "range": 3, "protocol": "udp"}],
-         ["127.0.0.1 80 udp", "127.0.0.1 81 udp", "127.0.0.1 82 udp"]),
-        ([{"hostPort": 80, "containerPort": 8, "protocol": "tcp", "hostIP": ""}], ["0.0.0.0 80 tcp", ":: 80 tcp"]),
-        ([{"host_ip": "127.0.0.1", "host_port": 80, "protocol": "tcp,udp"}], ["127.0.0.1 80 tcp", "127.0.0.1 80 udp"]),
-        ([{"host_ip": "127.0.0.1", "host_port": 65535, "range": 9999999999, "protocol": "tcp"}], ["127.0.0.1 65535 tcp"]),
+         [("udp", 80, 82)]),
+        ([{"hostPort": 80, "containerPort": 8, "protocol": "tcp", "hostIP": ""}], [("tcp", 80, 80)]),
+        ([{"host_ip": "127.0.0.1", "host_port": 80, "protocol": "tcp,udp"}], [("tcp", 80, 80), ("udp", 80, 80)]),
+        ([{"host_ip": "127.0.0.1", "host_port": 65535, "range": 9999999999, "protocol": "tcp"}], [("tcp", 65535, 65535)]),
         ([{"container_port": 80, "protocol": "tcp"}, {"host_port": -1}, {"host_port": 99999}, {"host_port": "x"}, 7], []),
     ],
 )  # fmt: skip
 def test_listed_ports(ports, expected):
-    found = podman.listed_ports({"Ports": ports})
-    assert ["%s %d %s" % (one.address, one.port, one.protocol) for one in found] == expected
+    assert podman.listed_ports({"Ports": ports}) == expected
+
+
+@pytest.mark.parametrize("first", [8300, 8301])
+@pytest.mark.parametrize("more", [{}, {"IsInfra": True, "Pod": "cd" * 32}, {"Pod": "cd" * 32}])
+def test_a_list_of_two_megabytes_takes_little_time(first, more):
+    """What another account's containers say of their ports is any number of ranges."""
+    one = {"Id": "ab" * 32, "State": "running", "Ports": [{"host_port": first, "range": 60_000, "protocol": "tcp"}] * 4}
+    entries = [dict(one, **more) for _number in range(5_000)]
+    question = Question({"tcp": ((8300, 8300),)}, frozenset())
+    before = time.process_time()
+    chosen = podman.choose(entries, question)
+    assert len(chosen) == (5_000 if first == 8300 else 0)
+    assert time.process_time() - before < 1.0
+
+
+def test_an_account_with_too_many_containers_for_a_port_has_said_nothing(monkeypatch):
+    monkeypatch.setattr(podman, "_said", lambda *_arguments: json.dumps(
+        [{"Id": "%064x" % number, "State": "running", "Ports": [{"host_port": 8300, "protocol": "tcp"}]}
+         for number in range(200)]
+    ))  # fmt: skip
+    found, blind = [], []
+    question = Question({"tcp": ((8300, 8300),)}, frozenset())
+    podman.ask(podman.Account(65534), question, time.monotonic() + 5, found, blind)
+    assert found == [] and blind[0].code == "container_engine_of_another" and "more than 50" in blind[0].text
 
 
 def test_a_podman_that_hangs(podman_command):
