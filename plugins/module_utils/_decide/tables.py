@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.harbormaster.ports.plugins.module_utils._decide.vital import VITAL
 from ansible_collections.harbormaster.ports.plugins.module_utils._known import AGENTS, RELAYS
 
 # A session of these daemons is a child with the daemon's own name: it is not the daemon.
