@@ -23,9 +23,10 @@ _COMPOSE = "docker-compose"
 PROGRAMS = ("docker", _COMPOSE, "podman", "nerdctl", "conmon")
 # What may stand between the main process of a unit and the client, other than a client.
 _BETWEEN = ("sh", "bash", "dash", "ash", "env")
-# More of them than these, and more text, nobody runs by units.
+# More of them than these, and more text, nobody runs by units. Each account has its own number: none hides another's.
 _MOST_CLIENTS = 256
-_LONGEST = 1 << 16
+_MOST_OF_OTHERS = 16
+_LONGEST = 1 << 14
 _MAX_PARENTS = 8
 _RUNS, _STARTS = ("run",), ("start", "attach")
 # Options of docker run and podman run without a value. All others take one.
@@ -57,9 +58,18 @@ class Client(t.NamedTuple):
     variables: t.Mapping[bytes, bytes]
 
 
-def running() -> t.List[Client]:
-    """The clients that run in units, each with what only its own account or root can have said of it."""
-    found: t.List[Client] = []
+def running(containers: t.Iterable[Container]) -> t.List[Client]:
+    """The clients that run in units and may run one of these containers, each with what only its own account or root can
+    have said of it.
+    """
+    accounts = {one.user or 0 for one in containers if one.asked and not one.unit}
+    found = (_client(pid) for pid in candidates(accounts)) if accounts else ()
+    return [client for client in found if client is not None]
+
+
+def candidates(accounts: t.AbstractSet[int]) -> t.List[int]:
+    """Pids of the clients of these accounts; those of our own are proven to be what they are called."""
+    found: t.Dict[int, t.List[int]] = {}
     wanted = {name.encode("ascii") + b"\n" for name in PROGRAMS}
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -68,15 +78,21 @@ def running() -> t.List[Client]:
             with open("/proc/%s/comm" % name, "rb") as stream:
                 if stream.read(17) not in wanted:
                     continue
+            with open("/proc/%s/status" % name, "rb") as stream:
+                uids = evidence.uids(stream.read(1 << 16))
         except OSError:
             # ended meanwhile, or hidden
             continue
-        client = _client(int(name))
-        if client is not None:
-            found.append(client)
-        if len(found) >= _MOST_CLIENTS:
-            break
-    return found
+        if uids is None or uids[0] not in accounts:
+            continue
+        own = uids[0] in evidence.accounts()
+        mine = found.setdefault(uids[0], [])
+        if len(mine) >= (_MOST_CLIENTS if own else _MOST_OF_OTHERS):
+            continue
+        # Another program of root's (sudo, su) can be started by anybody, with any words.
+        if not (own and os.geteuid() == 0) or not set(PROGRAMS).isdisjoint(evidence.process_names(int(name))):
+            mine.append(int(name))
+    return [pid for _uid, pids in sorted(found.items()) for pid in pids]
 
 
 def _client(pid: int) -> t.Optional[Client]:
@@ -87,7 +103,7 @@ def _client(pid: int) -> t.Optional[Client]:
     if process.container is not None and process.name != "conmon":
         # It runs in a container itself.
         return None
-    if process.account == 0 and not process.proven:
+    if process.account == 0 and set(PROGRAMS).isdisjoint(process.proven):
         return None
     try:
         with open("/proc/%d/cmdline" % pid, "rb") as stream:

@@ -84,7 +84,7 @@ def _of_clients(containers: t.Tuple[Container, ...]) -> t.Tuple[t.Tuple[Containe
         return containers, {}
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import clients
 
-    return clients.with_units(containers, clients.running())
+    return clients.with_units(containers, clients.running(containers))
 
 
 def _run_by_units(

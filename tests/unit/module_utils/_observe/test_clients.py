@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Unit
@@ -160,3 +161,30 @@ class TestCompose:
     def test_what_is_no_up(self):
         assert unit_of(WEB, client("docker compose -p shop logs -f")) == ""
         assert unit_of(WEB, client("docker compose -p shop")) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose clients others pretend to be")
+def test_who_counts_as_a_client_at_all(tmp_path):
+    """A program of root's under a client's name is started by anybody (sudo); and others may be as many as they like."""
+    (tmp_path / "docker").symlink_to("/bin/sleep")
+    started = [subprocess.Popen(["docker", "60"], executable=tmp_path / "docker")]
+    script = "import ctypes, time; ctypes.CDLL(None).prctl(15, b'docker'); print(flush=True); time.sleep(60)"
+    for _number in range(20):
+        started.append(
+            subprocess.Popen(["/usr/bin/python3", "-c", script], stdout=subprocess.PIPE, user=65534, group=65534)
+        )  # fmt: skip
+    try:
+        for one in started[1:]:
+            one.stdout.readline()
+        others = {one.pid for one in started[1:]}
+        with open("/proc/%d/comm" % started[0].pid, encoding="ascii") as stream:
+            assert stream.read() == "docker\n"
+        assert started[0].pid not in clients.candidates({0})
+        assert others.isdisjoint(clients.candidates({0}))
+        assert 0 < len(others.intersection(clients.candidates({65534}))) <= 16
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
+        for one in started[1:]:
+            one.stdout.close()
