@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import typing as t
 from pathlib import Path
 
@@ -227,6 +229,51 @@ def forged_text(scene: Scene) -> Trap:
     return scene.attacker.trap(exec=PYTHON, argv=["app", "-c", code, *words])
 
 
+def set_uid_holder(scene: Scene) -> Trap:
+    """The holder itself is a set-uid program, under the name of a login daemon, with a connection."""
+    link = scene.attacker.link("sshd", SET_UID)
+    return scene.attacker.trap(exec=link, argv=["sshd: root@pts/0", "root"], connected=scene.victim.port)
+
+
+def set_uid_relay(scene: Scene) -> Trap:
+    link = scene.attacker.link("docker-proxy", SET_UID)
+    return scene.attacker.trap(exec=link, argv=["docker-proxy", "root"])
+
+
+def set_uid_engine(scene: Scene) -> Trap:
+    link = scene.attacker.link("dockerd", SET_UID)
+    return scene.attacker.trap(exec=link, argv=["dockerd", "root"], unix=[scene.attacker.path("docker.sock")])
+
+
+def never_the_same(scene: Scene) -> Trap:
+    """A program that is another one by exec, all the time: who judges it anew at each change would never be done."""
+    again = scene.attacker.file(
+        "again.py",
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "time.sleep(0.03)\n"
+        "name = sys.argv[1]\n"
+        "other = 'redis-server' if name == 'postgres' else 'postgres'\n"
+        "os.execv(os.path.join(%r, other), [other, __file__, other])\n" % scene.folder,
+    )
+    for name in ("redis-server", "postgres"):
+        program = scene.attacker.file(name, "", 0o755)
+        shutil.copy(os.path.realpath(PYTHON), program)
+    return scene.attacker.trap(exec=program, argv=["postgres", again, "postgres"])
+
+
+def stopped(scene: Scene) -> Trap:
+    """One that hears no signal but KILL."""
+    trap = scene.attacker.trap(name="postgres")
+    os.kill(trap.pid, signal.SIGSTOP)
+    return trap
+
+
+def crowd(scene: Scene) -> Trap:
+    """Very many processes with the names of everything that is looked for."""
+    return scene.attacker.trap(name="docker-proxy", crowd=400, unix=[scene.attacker.path("docker.sock")])
+
+
 def _in_cgroup(scene: Scene, path: str) -> Trap:
     """A subtree that was handed over to the account, and in it a name of its choice."""
     trap = scene.attacker.trap(name="web")
@@ -265,5 +312,6 @@ DISGUISES: tuple[t.Callable[[Scene], Trap], ...] = (
     set_uid_supervisord, supervisord_by_script, set_uid_pm2, pm2, runsv, set_uid_runsv, s6_supervise, daemontools, conmon,
     set_uid_conmon, rootlesskit, slirp, docker_proxy, engine_that_lies, engine_that_is_full, engine_that_never_ends,
     forged_socket_table, resolver, init, session_of_sshd, agent, xinetd, dnsmasq_of_libvirt, kubelet, shim, database,
+    set_uid_holder, set_uid_relay, set_uid_engine, never_the_same, stopped, crowd,
     long_words, forged_text, cgroup_of_a_container, cgroup_of_a_pod, cgroup_of_a_service,
 )  # fmt: skip
