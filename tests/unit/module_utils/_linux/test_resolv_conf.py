@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import resolv_conf
 
@@ -32,6 +35,7 @@ search corp.example lab.test
         ("search two.test\ndomain one.test\n", (), ("one.test",)),
         ("search good.test x;y [Resolve] -x a=b ok_1.test.\n", (), ("good.test", "ok_1.test.")),
         ("nameserver 1\x1b[2J\u202e\n", ("1\\x1b[2J\\u202e",), ()),
+        ("nameserver 1%s\nnameserver 192.0.2.1\n" % ("x" * 1000), ("192.0.2.1",), ()),
         ("", (), ()),
     ],
 )
@@ -46,5 +50,23 @@ def test_a_file_that_is_not_there_or_no_text_serves_nobody(tmp_path):
     assert resolv_conf.read(str(tmp_path / "bytes")) == (("192.0.2.1\ufffd",), ())
 
 
-def test_only_the_beginning_of_an_endless_file_is_read():
+def test_a_device_is_no_file():
     assert resolv_conf.read("/dev/zero") == ((), ())
+
+
+def test_nothing_is_opened_that_could_block_or_that_is_not_for_everybody(tmp_path):
+    """Its folder is that of an account, and root looks into it."""
+    path = tmp_path / "resolv.conf"
+    os.mkfifo(path)
+    signal.alarm(20)
+    try:
+        assert resolv_conf.read(str(path)) == ((), ())
+    finally:
+        signal.alarm(0)
+    path.unlink()
+    (tmp_path / "secret").write_text("nameserver 192.0.2.1\n")
+    path.symlink_to("secret")
+    (tmp_path / "secret").chmod(0o640)
+    assert resolv_conf.read(str(path)) == ((), ())
+    (tmp_path / "secret").chmod(0o644)
+    assert resolv_conf.read(str(path)) == (("192.0.2.1",), ()), "links are usual here"
