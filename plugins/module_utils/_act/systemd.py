@@ -24,6 +24,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
     STILL_HELD,
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import whole_number
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Eyes, Outcome, Refusal, Step
 
 # Seconds for a question, and for switching a unit off.
@@ -74,7 +75,7 @@ def parse_states(text: str) -> t.Dict[str, State]:
             states[values["Id"]] = State(
                 values.get("ActiveState", ""),
                 values.get("SubState", ""),
-                int(pid) if pid.isdigit() else 0,
+                whole_number(pid),
                 values.get("InvocationID", ""),
                 _seconds(values.get("ActiveExitTimestampMonotonic", "")),
                 _seconds(values.get("InactiveEnterTimestampMonotonic", "")),
@@ -96,7 +97,7 @@ def states(user: t.Optional[int], names: t.Sequence[str]) -> t.Dict[str, State]:
 
 def _seconds(text: str) -> float:
     """A moment of systemd's, which are microseconds."""
-    return int(text) / 1e6 if text.isdigit() else 0.0
+    return whole_number(text) / 1e6
 
 
 def _stop(steps: t.Sequence[Step], user: t.Optional[int], eyes: Eyes) -> t.List[Outcome]:

@@ -176,6 +176,8 @@ def _by_container(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder
         # Which one it is, and what stops and comes back with it, is known to the run that asks its engine.
         return step._replace(actuator="container", action="stop_container", container=container, persist=False)
     own = ENGINE_TIMEOUT if container.stop_timeout is None else container.stop_timeout
+    # Who says how long this may take must not make it last for ever.
+    own = min(own, units.NO_TIMEOUT if container.claimed else units.LONGEST)
     returns = _returns(container)
     lasting = policy.persist and returns is not False
     return step._replace(

@@ -17,6 +17,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text imp
 # Ids of containers and pods; they go into paths and onto command lines, so nothing else may pass for one.
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 _LONGEST = 1024
+_LARGEST = 1 << 53
 
 
 def decoded(data: t.Union[bytes, str]) -> t.Any:
@@ -43,9 +44,9 @@ def text(answer: t.Any, *names: str) -> str:
 
 
 def number(answer: t.Any, *names: str) -> t.Optional[int]:
-    """An integer that is one in JSON too; None for what is none."""
+    """An integer that is one in JSON too, and that a number with a fraction can be as well; None for what is none."""
     value = at(answer, *names)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST else None
 
 
 def truth(answer: t.Any, *names: str) -> bool:

@@ -53,3 +53,8 @@ def _escape(found: t.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte that surrogateescape put away
         code -= 0xDC00
     return "\\x%02x" % code if code < 0x100 else "\\u%04x" % code
+
+
+def whole_number(text: str) -> int:
+    """A number of at most 18 digits; 0 for what is none. isdigit() alone would let superscripts pass."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -19,6 +19,7 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command, evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import whole_number
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     TCP,
     UDP,
@@ -58,7 +59,7 @@ _UNIT_NAME = re.compile(
 )
 _NAME = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\S+')
 _ESCAPED = re.compile(r"\\(.)")
-_SPAN = re.compile(r"(?<![0-9.])([0-9.]+)\s*(us|ms|s|min|h|d|w|month|y)\b")
+_SPAN = re.compile(r"(?<![0-9.])([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(us|ms|s|min|h|d|w|month|y)\b")
 _SECONDS = {
     "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "month": 2629800.0,
     "y": 31557600.0,
@@ -191,7 +192,7 @@ def _plain(address: str) -> str:
 def _index(zone: str) -> int:
     """The index of an interface, by its name or its number."""
     if zone.isdigit():
-        return int(zone)
+        return whole_number(zone)
     try:
         return socket.if_nametoindex(zone)
     except OSError:
@@ -211,7 +212,7 @@ def facts_of(properties: Properties, user: t.Optional[int]) -> UnitFacts:
         )
 
     def number(name: str) -> int:
-        return int(text(name)) if text(name).isdigit() else 0
+        return whole_number(text(name))
 
     return UnitFacts(
         unit=Unit(text("Id"), user),

@@ -60,3 +60,8 @@ def test_json():
     assert answers.decoded(b"<html>") is None
     assert answers.decoded(b"") is None
     assert answers.decoded("[" * 200000) is None
+
+
+def test_a_number_that_is_too_large_for_anything_is_none():
+    said = answers.decoded(b'{"a": %s, "b": -%s, "c": 9007199254740992}' % ((b"9" * 400,) * 2))
+    assert [answers.number(said, name) for name in "abc"] == [None, None, 1 << 53]

@@ -12,6 +12,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text imp
     printable,
     printable_lines,
     printable_text,
+    whole_number,
 )
 
 
@@ -70,3 +71,20 @@ def test_what_is_nothing_but_unsafe_costs_little_and_is_safe(kind):
     shown = printable_lines(raw)
     assert time.process_time() - before < 0.15
     assert len(shown) == len(raw) and not _UNSAFE.search(shown.replace("\n", ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("12", 12),
+        ("", 0),
+        ("-1", 0),
+        ("\u00b2", 0),
+        ("\u0661", 0),
+        ("9" * 18, 10**18 - 1),
+        ("9" * 19, 0),
+        ("1" * 9999, 0),
+    ],
+)
+def test_whole_numbers(text, number):
+    assert whole_number(text) == number
