@@ -92,10 +92,15 @@ def describe(snapshot: Snapshot, holder: Holder) -> str:
     elif holder.unit or process.unit:
         facts.append((holder.unit or process.unit or Unit("")).name)
     if holder.supervised is not None and holder.supervised.program:
-        facts.append("%s's %s" % (holder.supervised.supervisor, holder.supervised.program))
+        facts.append("%s's %s" % (holder.supervised.supervisor, _quoted(holder.supervised.program)))
     elif holder.supervised is not None and holder.supervised.unasked:
         facts.append("supervised by %s, not asked" % holder.supervised.supervisor)
-    return "%s (%s)" % (process.called or "a process without a name", ", ".join(facts))
+    return "%s (%s)" % (_quoted(process.called) or "a process without a name", ", ".join(facts))
+
+
+def _quoted(name: str) -> str:
+    """A name that somebody has chosen; in quotes when it could be read as the end of a name and more of the sentence."""
+    return '"%s"' % name.replace('"', "'") if any(mark in name for mark in "();,\"") else name
 
 
 def _described_container(holder: Holder, container: Container, process: t.Optional[Process]) -> str:
@@ -104,13 +109,13 @@ def _described_container(holder: Holder, container: Container, process: t.Option
     name = (swarm and container.service) or container.name or container.id[:12]
     facts = []
     if container.project:
-        facts.append("project %s" % container.project)
+        facts.append("project %s" % _quoted(container.project))
     if container.service and not swarm:
-        facts.append("service %s" % container.service)
+        facts.append("service %s" % _quoted(container.service))
     if holder.kind == SERVICE and holder.unit:
         facts.append(holder.unit.name)
     if process is not None:
-        facts.append("%s, pid %d" % (process.name, process.pid))
+        facts.append("%s, pid %d" % (_quoted(process.name), process.pid))
     if container.unasked:
         known = process is not None and process.uid == container.user and process.user
         account = "user %s" % process.user if process is not None and known else "uid %s" % container.user
@@ -118,7 +123,7 @@ def _described_container(holder: Holder, container: Container, process: t.Option
     noun = "swarm service" if swarm else "%s container" % container.engine
     if not name:
         return "a %s (%s)" % (noun, ", ".join(facts))
-    return "the %s %s%s" % (noun, name, " (%s)" % ", ".join(facts) if facts else "")
+    return "the %s %s%s" % (noun, _quoted(name), " (%s)" % ", ".join(facts) if facts else "")
 
 
 def hidden(snapshot: Snapshot, wish: Wish, holder: Holder) -> Refusal:
