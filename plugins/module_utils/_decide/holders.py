@@ -100,7 +100,7 @@ def describe(snapshot: Snapshot, holder: Holder) -> str:
 
 def _quoted(name: str) -> str:
     """A name that somebody has chosen; in quotes when it could be read as the end of a name and more of the sentence."""
-    return '"%s"' % name.replace('"', "'") if any(mark in name for mark in "();,\"") else name
+    return '"%s"' % name.replace('"', "'") if any(mark in name for mark in '();,"') else name
 
 
 def _described_container(holder: Holder, container: Container, process: t.Optional[Process]) -> str:
