@@ -269,7 +269,7 @@ def test_an_account_that_stops_its_commands_before_they_begin():
     (maze / "sleep").symlink_to("l38")
     account = pwd.getpwnam(STOPPER)
     bomb = subprocess.Popen(
-        ["/usr/bin/python3", "-c", STOP_ALL], stdout=subprocess.PIPE, user=account.pw_uid, group=account.pw_gid
+        ["/usr/bin/python3", "-c", STOP_ALL], stdout=subprocess.PIPE, preexec_fn=lambda: os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     )  # fmt: skip
     try:
         bomb.stdout.readline()
