@@ -269,8 +269,8 @@ def test_an_account_that_stops_its_commands_before_they_begin():
     (maze / "sleep").symlink_to("l38")
     account = pwd.getpwnam(STOPPER)
     bomb = subprocess.Popen(
-        ["/usr/bin/python3", "-c", STOP_ALL], stdout=subprocess.PIPE, preexec_fn=lambda: os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
-    )  # fmt: skip
+        ["setpriv", "--reuid", STOPPER, "--clear-groups", "/usr/bin/python3", "-c", STOP_ALL], stdout=subprocess.PIPE
+    )
     try:
         bomb.stdout.readline()
         signal.alarm(60)

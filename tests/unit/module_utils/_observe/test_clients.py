@@ -171,7 +171,7 @@ def test_who_counts_as_a_client_at_all(tmp_path):
     script = "import ctypes, time; ctypes.CDLL(None).prctl(15, b'docker'); print(flush=True); time.sleep(60)"
     for _number in range(20):
         started.append(
-            subprocess.Popen(["/usr/bin/python3", "-c", script], stdout=subprocess.PIPE, preexec_fn=lambda: os.setresuid(65534, 65534, 65534))
+            subprocess.Popen(["setpriv", "--reuid", "65534", "--clear-groups", "/usr/bin/python3", "-c", script], stdout=subprocess.PIPE)
         )  # fmt: skip
     try:
         for one in started[1:]:
