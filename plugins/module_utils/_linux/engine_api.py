@@ -35,7 +35,7 @@ _LISTENERS = frozenset((PROGRAM, "systemd"))
 # A thousand containers take 2 MB in a list. As objects in memory, JSON takes up to 25 times its size.
 _MOST_BYTES = 4 << 20
 # The same for an engine of another account, which may choose the worst of JSON.
-_MOST_OF_OTHERS = 2 << 20
+_MOST_OF_OTHERS = 1 << 20
 # Seconds that a child is given less than we wait for it, so that it tells itself why there is no answer.
 _CHILD = 0.1
 _ELSEWHERE = re.compile(r"(/proc/[0-9]+/root)(/.*)\Z", re.DOTALL)

@@ -327,7 +327,7 @@ def test_the_worst_answer_of_another_account_takes_less_than_64_mb(place, words)
         link.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + huge)
         link.close()
 
-    largest = b"[" + words * (((2 << 20) - 100) // len(words)) + b"1]"
+    largest = b"[" + words * ((engine_api._MOST_OF_OTHERS - 100) // len(words)) + b"1]"
 
     def fits(link):
         link.recv(65536)
@@ -335,7 +335,7 @@ def test_the_worst_answer_of_another_account_takes_less_than_64_mb(place, words)
         link.close()
 
     with engine_of(NOBODY, place, floods):
-        assert "more than 2 MB" in silence(place, uid=NOBODY).why
+        assert "more than 1 MB" in silence(place, uid=NOBODY).why
     os.unlink(place)
     reader, writer = os.pipe()
     with engine_of(NOBODY, place, fits):

@@ -182,14 +182,14 @@ def test_the_worst_text_takes_no_time(number):
     for text in WORST:
         began = time.process_time()
         PARSERS[number](text)
-        assert time.process_time() - began < 0.3, text[:20]
+        assert time.process_time() - began < 1.0, text[:20]
 
 
 def test_80000_brackets_take_no_time():
     for text in ("[" * 80000, "[\n" * 80000, "[{\n" * 80000, "[]\n" * 80000):
         began = time.process_time()
         assert supervisors.parse_pm2(text) == []
-        assert time.process_time() - began < 0.3
+        assert time.process_time() - began < 1.0
 
 
 def test_more_than_pm2_can_have_to_say_is_not_read():

@@ -244,7 +244,7 @@ def test_a_supervisord_of_an_account_is_asked_as_that_account_and_only_when_it_m
                 status = 0 if (told.program, told.user, told.stop[0]) == ("web", NOBODY.pw_uid, control) else 2
             finally:
                 os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert os.waitpid(child, 0)[1] == 0
     finally:
         os.close(reader)
         os.close(writer)
