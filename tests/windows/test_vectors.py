@@ -409,9 +409,11 @@ def same(ours, theirs, where):
 
 
 def of_its_own(name):
-    """Whether a case has sentences that speak of the system itself."""
+    """Whether a case has sentences that speak of the system itself; who may start something again is looked for on Linux alone."""
     wishes, policy = in_python.wish_of(SHARED[name])
     plan = in_python.decide(in_python.snapshot_of(SHARED[name], wishes), wishes, policy)
+    if any(step.restarters for step in plan.steps):
+        return True
     return any(refusal.code in OWN_REASONS | OWN_REMEDIES for refusal in plan.refusals) or any(
         "unit" in entry for entry in SHARED[name]["given"].get("processes", ())
     )
