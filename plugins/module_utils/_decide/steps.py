@@ -189,7 +189,12 @@ def _step(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) ->
     by = by_manager.way(policy, holder)
     if by != by_manager.BY_SIGNAL:
         step = managed_steps.BUILDERS[by](snapshot, policy, port.wish, holder, common)
-        return _signalled(snapshot, policy, step, step.survivors) if step.survivors else step
+        if not step.survivors:
+            return step
+        step = _signalled(snapshot, policy, step, step.survivors)
+        facts = snapshot.units.get(holder.unit) if holder.unit is not None else None
+        # SendSIGKILL=no is its administrator's word that nothing of it is killed.
+        return step._replace(kill=step.kill and (policy.force is True or facts is None or facts.kills))
     grace = PROCESS_GRACE if policy.grace_period is None else policy.grace_period
     step = _signalled(snapshot, policy, common, targets)._replace(grace=grace)
     facts = snapshot.units.get(holder.unit) if holder.unit is not None else None
