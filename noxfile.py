@@ -122,7 +122,10 @@ def units(session: nox.Session) -> None:
     else:
         # With all that it needs: filters and tests run on the controller.
         _install(session, "core-%s" % NEWEST_CORE)
-    _pytest(session, "units-%s" % session.python, "-n", "2", *(session.posargs or ["tests/unit"]))
+    # Tests that see each other's processes are a group, which one worker runs.
+    _pytest(
+        session, "units-%s" % session.python, "-n", "2", "--dist", "loadgroup", *(session.posargs or ["tests/unit"])
+    )
 
 
 @nox.session(python="3.12")

@@ -89,8 +89,8 @@ class SystemEyes:
     def look(self) -> Snapshot:
         """A whole snapshot, with a bind probe on the ports that nothing listens on or is bound to.
 
-        Everything that is asked shares one clock, also when it is asked twice. While it binds, a probe can get in the way of a server that is starting. So a report binds once, and a task that
-        waits for its owner to come not at all.
+        Everything that is asked shares one clock, also when it is asked twice. While it binds, a probe can get in the way of a
+        server that is starting. So a report binds once, and a task that waits for its owner to come not at all.
         """
         clock = Clock()
         snapshot = self._observed(clock)

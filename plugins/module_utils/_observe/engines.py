@@ -4,8 +4,8 @@
 """Whether a container engine has to be asked at all. Private to harbormaster.ports.
 
 Every run on every host comes through here, so this is one look for a word in /proc/net/unix: a Docker engine listens on
-several Unix sockets below a directory of its name. What others write there can only make us look closer. Podman has no engine that runs; its containers are met through the helpers that
-hold their ports. The one exception is a setting under which nobody holds them.
+several Unix sockets below a directory of its name. What others write there can only make us look closer. Podman has no
+engine that runs; its containers are met through the helpers that hold their ports. The one exception is a setting under which nobody holds them.
 """
 
 from __future__ import annotations

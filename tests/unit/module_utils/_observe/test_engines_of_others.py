@@ -26,7 +26,11 @@ NOBODY = pwd.getpwnam("nobody").pw_uid
 PR_SET_NAME = 15
 ID = "a1" * 32
 PORT = 8080
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have processes of two accounts")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have processes of two accounts"),
+    # Each of them would see the engines of the others, which are of the same account.
+    pytest.mark.xdist_group("engines of nobody"),
+]
 
 
 @contextlib.contextmanager
