@@ -12,14 +12,18 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from zoo import conftest as of_the_zoo
 from zoo import world
-from zoo.conftest import facts_module, module, target_python, work, zoo  # noqa: F401
 
 from attacks.attacker import Attacker
 
+# pytest finds the zoo's fixtures by their names.
+facts_module, module, target_python = of_the_zoo.facts_module, of_the_zoo.module, of_the_zoo.target_python
+work, zoo = of_the_zoo.work, of_the_zoo.zoo
+
 
 @pytest.fixture
-def attacker(zoo):  # noqa: F811
+def attacker(zoo):
     if not world.ROOT:
         world.lacking("needs root, against whom the traps are set")
     with Attacker() as one:

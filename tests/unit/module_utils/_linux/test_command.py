@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
-import resource  # noqa: F401  # a plain user may not be able to read this Python's own files: loaded before
+import resource
 import shutil
 import signal
 import subprocess
@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
 
+# A plain user may not be able to read this Python's own files: what its child needs is loaded before.
+LOADED = (ctypes, resource)
 NOBODY = pwd.getpwnam("nobody")
 
 
