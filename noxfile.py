@@ -122,10 +122,7 @@ def units(session: nox.Session) -> None:
     else:
         # With all that it needs: filters and tests run on the controller.
         _install(session, "core-%s" % NEWEST_CORE)
-    # Tests that see each other's processes are a group, which one worker runs.
-    _pytest(
-        session, "units-%s" % session.python, "-n", "2", "--dist", "loadgroup", *(session.posargs or ["tests/unit"])
-    )
+    _pytest(session, "units-%s" % session.python, "-n", "2", *(session.posargs or ["tests/unit"]))
 
 
 @nox.session(python="3.12")
@@ -161,7 +158,7 @@ def lab(session: nox.Session) -> None:
     try:
         _install(session, "units")
         _install(session, "core-%s" % NEWEST_CORE)
-        _pytest(session, "lab", "-n", "3", *(session.posargs or ["tests/lab"]))
+        _pytest(session, "lab", "-n", "3", "--dist", "worksteal", *(session.posargs or ["tests/lab"]))
         inventory = CACHE / "lab" / "inventory.yml"
         if inventory.exists() and not session.posargs:
             session.env["HARBORMASTER_FLEET_INVENTORY"] = str(inventory)

@@ -26,6 +26,9 @@ class Agent(t.NamedTuple):
     carries: bool = True
 
 
+# Kinds of units that start another one (systemd.unit(5), Triggers=) and that can bring a listener back.
+TRIGGERS = (".path", ".socket", ".timer")
+
 # Login daemons, and the processes of their sessions.
 SSH = ("sshd", "sshd-session", "sshd-auth", "dropbear", "tinysshd")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import select
 import shutil
 import signal
@@ -19,7 +20,11 @@ from pathlib import Path
 
 from zoo import world
 
-NOBODY = world.NOBODY
+GROUP = world.NOBODY
+# Tests that run at the same time have an account each: what frees the port of one asks the engines of its account, and
+# those of another test are not to be asked.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+ACCOUNT = pwd.getpwnam(("nobody", "games", "news", "uucp")[_WORKER % 4]).pw_uid
 PYTHON = "/usr/bin/python3"
 HERE = Path(__file__).resolve().parent
 
@@ -51,7 +56,7 @@ class Trap(t.NamedTuple):
 
 
 class Attacker:
-    """Sets traps as ``nobody``. What it has started is ended by pid, its folder is removed."""
+    """Sets traps as its account. What it has started is ended by pid, its folder is removed."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="attack-", dir="/tmp"))
@@ -62,7 +67,7 @@ class Attacker:
         shutil.copy(HERE / "trap.py", self.folder / "trap.py")
         self.log.touch()
         self.log.chmod(0o666)
-        os.chown(self.folder, NOBODY, NOBODY)
+        os.chown(self.folder, ACCOUNT, GROUP)
 
     def __enter__(self) -> Attacker:
         return self
@@ -97,13 +102,13 @@ class Attacker:
         path.chmod(mode)
         for one in (path, *path.parents):
             if self.folder in (one, *one.parents):
-                os.chown(one, NOBODY, NOBODY)
+                os.chown(one, ACCOUNT, GROUP)
         return str(path)
 
     def link(self, name: str, target: str) -> str:
         path = self.folder / name
         path.symlink_to(target)
-        os.lchown(path, NOBODY, NOBODY)
+        os.lchown(path, ACCOUNT, GROUP)
         return str(path)
 
     def path(self, name: str) -> str:
@@ -116,11 +121,11 @@ class Attacker:
     # Its processes ------------------------------------------------------------------------------------------------
 
     def trap(self, cwd: str = "", **options: t.Any) -> Trap:
-        """Start a trap as ``nobody``; see trap.py for the options."""
+        """Start a trap as its account; see trap.py for the options."""
         said_to_it = self.file("trap-%d.json" % len(self._processes), json.dumps(options))
         process = subprocess.Popen(
             [PYTHON, self.path("trap.py"), said_to_it],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd or str(self.folder), user=NOBODY, group=NOBODY,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd or str(self.folder), user=ACCOUNT, group=GROUP,
             extra_groups=[], start_new_session=True
         )  # fmt: skip
         self._processes.append(process)

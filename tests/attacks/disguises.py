@@ -15,9 +15,7 @@ import signal
 import typing as t
 from pathlib import Path
 
-from zoo import world
-
-from attacks.attacker import PYTHON, Attacker, Trap
+from attacks.attacker import ACCOUNT, GROUP, PYTHON, Attacker, Trap
 
 SET_UID = "/bin/su"  # waits for a password on its input, with root's rights
 ID = "0123456789abcdef" * 4
@@ -90,7 +88,7 @@ def runsv(scene: Scene) -> Trap:
     for name in ("ok", "control", "status", "pid"):
         os.mkfifo(folder / "supervise" / name)
     for one in (folder, folder / "supervise", *(folder / "supervise").iterdir()):
-        os.chown(one, world.NOBODY, world.NOBODY)
+        os.chown(one, ACCOUNT, GROUP)
     return _sleeping_as(scene, "runsv", "web", cwd=str(folder))
 
 
@@ -284,14 +282,14 @@ def _in_cgroup(scene: Scene, path: str) -> Trap:
     wanted = "name=systemd" if base.name == "systemd" else ""
     root = next((path for _number, controllers, path in lines if controllers == wanted), "/").strip("/")
     here = base / root.replace("init.scope", "")
-    parts = ["attack-%d.slice" % trap.pid, "user@%d.service" % world.NOBODY, *path.split("/")]
+    parts = ["attack-%d.slice" % trap.pid, "user@%d.service" % ACCOUNT, *path.split("/")]
     for number, part in enumerate(parts):
         here /= part
         here.mkdir()
         scene.attacker.cgroups.append(here)
         if number:
             for one in (here, here / "cgroup.procs"):
-                os.chown(one, world.NOBODY, world.NOBODY)
+                os.chown(one, ACCOUNT, GROUP)
     (here / "cgroup.procs").write_text("%d\n" % trap.pid)
     return trap
 

@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the harbormaster.ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What no account gets by anything that it sets up, tried for real: the module runs as root, the traps are those of ``nobody``.
+"""What no account gets by anything that it sets up, tried for real.
+
+The module runs as root, the traps are those of an account without rights.
 
 a  nothing is run, opened or connected to with more rights than the account has
 b  nothing of others is stopped, restarted or changed
@@ -22,7 +24,7 @@ import time
 import pytest
 from zoo import world
 
-from attacks.attacker import Attacker
+from attacks.attacker import ACCOUNT, Attacker
 from attacks.disguises import DISGUISES, Scene
 
 # A look may take 10 s for all that it asks. The rest is Python's start, on a machine that is busy with other tests.
@@ -52,7 +54,7 @@ def scene(zoo, attacker: Attacker, monkeypatch):
 def as_the_account(run: dict) -> bool:
     """Whether what was run had the rights of the account alone, and none of root's secrets."""
     return (
-        set(run["uids"]) == {str(world.NOBODY)}
+        set(run["uids"]) == {str(ACCOUNT)}
         and "0" not in run["gids"] + run["groups"]
         and int(run["capabilities"], 16) == 0
         and run["no_new_privs"] == "1"

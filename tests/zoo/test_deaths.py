@@ -147,7 +147,7 @@ def test_who_becomes_another_program_on_term_is_judged_anew(zoo, backend: str) -
     """The task lets a java be stopped; what that turns into on TERM is a database, and nobody's to kill."""
     java, database = zoo.program("java"), zoo.program("postgres")
     holder = zoo.start("turncoat", executable=java, into=database)
-    real = zoo.free([holder.port], stop_only=["java"], grace_period=0.4, force=True, backend=backend)
+    real = zoo.free([holder.port], stop_only=["java"], grace_period=3, force=True, backend=backend)
     assert holder.living() == holder.owners, "KILL was meant for java, and hit postgres"
     assert real.failed and real["changed"] is True, "TERM was sent"
     assert real["reason"] == "owner_mismatch" and "postgres" in real["msg"], real["msg"]
@@ -158,7 +158,7 @@ def test_who_becomes_another_program_on_term_is_judged_anew(zoo, backend: str) -
 def test_who_becomes_another_program_that_may_go_too_gets_a_new_step(zoo) -> None:
     java, worker = zoo.program("java"), zoo.program("worker")
     holder = zoo.start("turncoat", executable=java, into=worker)
-    real = zoo.free([holder.port], stop_only=["java", "worker"], grace_period=0.4)
+    real = zoo.free([holder.port], stop_only=["java", "worker"], grace_period=3)
     assert not real.failed, real["msg"]
     assert world.wait_gone(holder.owners) == []
     assert real["free"] is True and "became worker" in real["msg"], real["msg"]

@@ -23,6 +23,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
     STEP_FAILED,
     STILL_HELD,
 )
+from ansible_collections.harbormaster.ports.plugins.module_utils._known import TRIGGERS
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import whole_number
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Eyes, Outcome, Refusal, Step
@@ -113,7 +114,7 @@ def _stop(steps: t.Sequence[Step], user: t.Optional[int], eyes: Eyes) -> t.List[
         if step not in due or answer is None:
             result, acted, error = "gone", False, None
         else:
-            result, acted, error = _judged(step, user, answer, after)
+            result, acted, error = _judged(step, user, answer, now, after)
         outcomes.append(Outcome(step, result, acted=acted, seconds=_took(step, after, began), error=error))
     return outcomes
 
@@ -149,7 +150,11 @@ def _time_left(step: Step, after: t.Mapping[str, State], began: float) -> float:
 
 
 def _judged(
-    step: Step, user: t.Optional[int], answer: command.Answer, after: t.Mapping[str, State]
+    step: Step,
+    user: t.Optional[int],
+    answer: command.Answer,
+    now: t.Mapping[str, State],
+    after: t.Mapping[str, State],
 ) -> t.Tuple[str, bool, t.Optional[Refusal]]:
     """What became of one step, by how its units are now."""
     if answer.not_started:
@@ -157,13 +162,19 @@ def _judged(
     up = [name for name in _names([step]) if not _is_down(after, name)]
     if up or not after:
         # Refused before anything was done, or on its way: only the latter has changed something.
-        acted = answer.timed_out or not same(step, after)
+        ended = any(not _is_down(now, name) for name in _names([step]) if name not in up)
+        acted = answer.timed_out or not same(step, after) or ended
         return "failed", acted, _not_down(step, user, answer, after, up)
     return _lasting(step, user)
 
 
 def _names(steps: t.Iterable[Step]) -> t.List[str]:
-    return list(dict.fromkeys(target.unit.name for step in steps for target in step.units))
+    """The units of these steps, what starts others before the rest.
+
+    systemctl hands them over one by one. A service that is down before the stop of its path unit arrives is started again.
+    """
+    names = dict.fromkeys(target.unit.name for step in steps for target in step.units)
+    return sorted(names, key=lambda name: not name.endswith(TRIGGERS))
 
 
 def _took(step: Step, after: t.Mapping[str, State], began: float) -> float:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._known import TRIGGERS
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Snapshot, Unit, UnitFacts
 
 # What a service manager starts when it starts itself (bootup(7)).
 BOOT_TARGET = "default.target"
 # Units that are there without anybody's wish: a device that was found, and what others are put into.
 _BY_THEMSELVES = (".device", ".slice", ".scope")
-TRIGGERS = (".socket", ".path", ".timer")
 # UnitFileState of what has no link of its own that systemctl disable could take away.
 _NOT_ENABLED = ("static", "indirect", "disabled")
 # What can't start, or is gone with the next boot.

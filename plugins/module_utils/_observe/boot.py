@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._known import TRIGGERS
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Starter, Unit, UnitFacts
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import systemd, unit_files
 
 _BOOT = "default.target"
-_TRIGGERS = (".socket", ".path", ".timer")
 _MOST_RINGS = 12
 _MOST_UNITS = 500
 
@@ -92,7 +92,7 @@ class _Chain:
             ring = {name for name in ring if name.endswith(".target")} or ring
             # What starts the nearest ones on demand is told, also when they start at boot.
             near = (name for one in first if one in self.starters for name in self.starters[one].by)
-            ring.update(name for name in near if name.endswith(_TRIGGERS))
+            ring.update(name for name in near if name.endswith(TRIGGERS))
 
     def _starter(self, name: str) -> Starter:
         properties = self._known.get(name)

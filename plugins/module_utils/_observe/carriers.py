@@ -13,6 +13,9 @@ and sudo detach the module from its connection. So a holder counts as a carrier 
 * it is an agent that takes tasks from elsewhere: these look the same for everybody;
 * it is the local other end of our own session: a multiplexer or tunnel in front of sshd.
 
+The server that has started our own session counts too, whose connections are those of its children: ancestry finds it
+in a task that waits for its end, and not in one that is async.
+
 Nobody can undo a refusal for a carrier, so it never rests on a name that a process gave itself. An agent is one whose
 names are proven, or the main process of an agent's unit by PID 1's word. An sshd is proven too, or the child of a
 proven one with its name: the process of a session runs as the session's user.
@@ -139,12 +142,24 @@ def _ssh_carriers(
     # one session may be two processes, a privileged one and its child, and either may hold the port
     near = {pid: connected[pid] | _of_relatives(pid, known, rows) for pid in ssh}
     if own:
-        return {pid: "is the SSH session that runs this task" for pid in ssh if near[pid] & own}
+        found = {pid: "is the SSH session that runs this task" for pid in ssh if near[pid] & own}
+        for pid in ssh & _above(own) - set(found):
+            found[pid] = "has started the SSH session that runs this task"
+        return found
     return {
         pid: "is an SSH session with an open connection, and can't be told from the one that runs this task"
         for pid in ssh
         if near[pid]
     }
+
+
+def _above(inodes: t.AbstractSet[int]) -> t.Set[int]:
+    """The ancestors of who has these connections: with async they are no ancestors of ours any more."""
+    found = set()
+    for owners in descriptors.scan(inodes).owners.values():
+        above = processes.describe(owners, commands=False)
+        found.update(set(above) - set(owners))
+    return found
 
 
 def _of_relatives(pid: int, known: t.Mapping[int, Process], rows: t.Mapping[int, Socket]) -> t.Set[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import encodings.idna  # noqa: F401  name look-ups load it late, when an account without rights may not
 import fcntl
 import json
 import os
@@ -27,11 +28,13 @@ from hypothesis import settings
 settings.register_profile("ports", deadline=None, database=None)
 settings.load_profile("ports")
 
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
 PR_SET_NAME, PR_GET_NAME = 15, 16
 PR_SET_DUMPABLE = 4
+PR_SET_PDEATHSIG = 1
 NOBODY = 65534
 ENGINES = Path(__file__).resolve().parents[1] / "data" / "engines"
 
@@ -48,14 +51,15 @@ def roots_path():
 def in_netns():
     """A function that runs another one in a process and network namespace of its own, and returns what it returns.
 
-    The loopback is up and every port is free there. ``user=True`` drops all privileges first. What the function raises
-    fails the test; after a minute it is killed.
+    The loopback is up and every port is free there. ``user=True`` drops all privileges first. ``alone=True`` hides the
+    processes of all others: only the first process of a new PID namespace is there. What the function raises fails the test;
+    after a minute it is killed.
     """
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         pytest.skip("needs root on Linux for a network namespace")
     children = []
 
-    def run(function, *arguments, user=False):
+    def run(function, *arguments, user=False, alone=True):
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -64,6 +68,8 @@ def in_netns():
                 os.close(reader)
                 signal.alarm(60)
                 _enter()
+                if alone:
+                    _leave_all_others(writer)
                 if user:
                     os.setgroups([])
                     os.setgid(NOBODY)
@@ -95,6 +101,25 @@ def in_netns():
     for pid in children:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def _leave_all_others(writer):
+    """Go on as the second process of a PID namespace with a /proc of its own; who called waits for its end.
+
+    The first one ignores what it has no handler for, the alarm too. It ends with the one that waits for it.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS | CLONE_NEWPID):
+        raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNS | CLONE_NEWPID)")
+    for _above in range(2):
+        pid = os.fork()
+        if pid:
+            os.close(writer)
+            os.waitpid(pid, 0)
+            os._exit(0)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) or libc.mount(b"proc", b"/proc", b"proc", 0, None):
+        raise OSError(ctypes.get_errno(), "mount")
 
 
 def _enter():

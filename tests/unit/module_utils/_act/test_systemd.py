@@ -83,7 +83,8 @@ def stop(played, *steps):
 def test_a_service_and_its_socket_are_stopped_in_one_call(played, user):
     (outcome,) = stop(played, step(user))
     assert (outcome.result, outcome.acted, outcome.error) == ("done", True, None)
-    assert played.calls == [(user, 7.0, "stop", "web.service", "web.socket")]
+    # The socket first: systemctl hands them over one by one, and it would start a service that is down already.
+    assert played.calls == [(user, 7.0, "stop", "web.socket", "web.service")]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_persist_disables_and_masks_what_was_stopped(played):
     (outcome,) = stop(played, step(disable=("web.service",), mask=("web.socket",), persist=True))
     assert outcome.result == "done"
     assert [call[2:] for call in played.calls] == [
-        ("stop", "web.service", "web.socket"),
+        ("stop", "web.socket", "web.service"),
         ("disable", "web.service"),
         ("mask", "web.socket"),
     ]
@@ -227,6 +228,24 @@ def test_units_of_one_manager_stop_side_by_side_in_one_call(played):
         (name, "done", True) for name in ("a.service", "b.service", "c.service")
     ]
     assert played.calls == [(None, 9.0, "stop", "a.service", "b.service", "c.service")]
+
+
+@pytest.mark.parametrize("trigger", ["a.path", "a.timer", "z.socket"])
+def test_what_starts_others_stops_before_all_services(played, trigger):
+    """A real lab host has started the service again in the moment between the two stops."""
+    steps = several(played, "b.service", "c.service")
+    played.units[trigger] = ["active", "waiting", 0, "aa"]
+    steps[1] = steps[1]._replace(units=(*steps[1].units, UnitTarget(Unit(trigger, None), 0, "aa")))
+    assert [one.result for one in stop(played, *steps)] == ["done", "done"]
+    assert [call[2:] for call in played.calls] == [("stop", trigger, "b.service", "c.service")]
+
+
+def test_a_trigger_that_has_stopped_has_changed_something(played):
+    """Although the stop of its service was refused."""
+    played.ends_of["web.service"] = ["active", "running", 100, "aa"]
+    played.stop_answer = {"status": 1, "stderr": "Failed to stop web.service: Operation refused."}
+    (outcome,) = stop(played)
+    assert (outcome.result, outcome.acted) == ("failed", True)
 
 
 def test_each_manager_is_asked_for_its_own_units(played):

@@ -240,6 +240,19 @@ def test_privilege_separation(sessions, monkeypatch):
     assert set(carriers.carriers(known, {child.inode: (child.pid,)}, frozenset())) == {child.pid}
 
 
+def test_the_server_that_has_started_our_session(sessions, monkeypatch):
+    """It has no connection of its own. The task is no descendant of it any more once it is async."""
+    own = sessions("sshd")
+    monkeypatch.setenv("SSH_CONNECTION", own.variable)
+    here, elsewhere = os.getpid(), sessions("sshd", False)
+    known = {pid: sshd(pid) for pid in (here, elsewhere.pid)}
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        owners = {os.fstat(listener.fileno()).st_ino: (here,), elsewhere.inode: (elsewhere.pid,)}
+        found = carriers.carriers(known, owners, frozenset())
+    assert found == {here: "has started the SSH session that runs this task"}
+
+
 def test_agents_always(sessions, monkeypatch):
     own, agent, idle = sessions("sshd"), sessions("amazon-ssm-agent"), sessions("tailscaled", False)
     monkeypatch.setenv("SSH_CONNECTION", own.variable)

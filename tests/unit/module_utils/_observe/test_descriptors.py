@@ -415,7 +415,7 @@ def scan_for_anothers(listener):
 
 
 def test_a_plain_user_is_refused_and_says_so(in_netns, listener):
-    owners, refused, hidden = in_netns(scan_for_anothers, listener, user=True)
+    owners, refused, hidden = in_netns(scan_for_anothers, listener, user=True, alone=False)
     assert owners == {}
     assert refused[os.getpid()] in (errno.EACCES, errno.EPERM)
     assert hidden is False
@@ -438,7 +438,7 @@ def test_hidepid(in_netns, listener, option, seen):
         os.setuid(NOBODY)
         return (as_root, *scan_for_anothers(listener))
 
-    as_root, owners, refused, hidden = in_netns(look)
+    as_root, owners, refused, hidden = in_netns(look, alone=False)
     assert as_root is False
     assert owners == {}
     assert (os.getpid() in refused) is seen

@@ -26,11 +26,7 @@ NOBODY = pwd.getpwnam("nobody").pw_uid
 PR_SET_NAME = 15
 ID = "a1" * 32
 PORT = 8080
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have processes of two accounts"),
-    # Each of them would see the engines of the others, which are of the same account.
-    pytest.mark.xdist_group("engines of nobody"),
-]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have processes of two accounts")
 
 
 @contextlib.contextmanager
@@ -160,7 +156,7 @@ def with_a_free_port(place):
 
 
 def test_a_free_port_is_nobodys_to_claim(in_netns, place):
-    reported, freed, asked = in_netns(with_a_free_port, place)
+    reported, freed, asked = in_netns(with_a_free_port, place, alone=True)
     assert reported == freed == ([], []) and asked == set()
 
 
@@ -168,7 +164,7 @@ def test_a_free_port_is_nobodys_to_claim(in_netns, place):
 @pytest.mark.parametrize("may_ask", [False, True])
 def test_the_holder_of_an_account_is_in_its_containers_by_that_accounts_word(in_netns, place, name, may_ask):
     """A report connects to nothing, and a run that frees asks as that account: its port can be freed by its own engine."""
-    (found, blind), asked = in_netns(with_its_own_holder, place, name, may_ask)
+    (found, blind), asked = in_netns(with_its_own_holder, place, name, may_ask, alone=True)
     if may_ask:
         assert asked == {NOBODY} and blind == []
         assert [(one.name, one.claimed, one.user, one.orchestrator) for one in found] == [
@@ -199,7 +195,7 @@ def with_a_holder_of_roots(place, may_ask):
 
 @pytest.mark.parametrize("may_ask", [False, True])
 def test_a_process_of_roots_is_in_nobodys_container(in_netns, place, may_ask):
-    (found, _blind), victim = in_netns(with_a_holder_of_roots, place, may_ask)
+    (found, _blind), victim = in_netns(with_a_holder_of_roots, place, may_ask, alone=True)
     assert all(one.claimed and victim not in one.inside for one in found)
     assert [one.asked for one in found] == [may_ask], "the engine has to be one that is asked at all"
 
@@ -214,7 +210,7 @@ def below_an_ancestor(place, may_ask):
 
 
 def test_an_ancestor_of_roots_is_no_first_process_of_nobodys_container(in_netns, place):
-    (found, _blind), pid = in_netns(below_an_ancestor, place, True)
+    (found, _blind), pid = in_netns(below_an_ancestor, place, True, alone=True)
     assert [one.inside for one in found] == [()]
 
 
@@ -250,7 +246,7 @@ def own_children(place):
 
 
 def test_a_holder_that_descends_from_the_first_process_is_in_it(in_netns, place):
-    found, pid = in_netns(descends, place)
+    found, pid = in_netns(descends, place, alone=True)
     assert [one.inside for one in found] == [(pid,)]
 
 
@@ -279,7 +275,7 @@ def full_backlogs(place, uid, may_ask):
 
 @pytest.mark.parametrize(("uid", "may_ask"), [(NOBODY, False), (NOBODY, True), (0, True)])
 def test_full_backlogs_cost_no_more_than_the_bound(in_netns, place, roots_path, uid, may_ask):
-    (found, blind), seconds = in_netns(full_backlogs, place if uid else str(roots_path), uid, may_ask)
+    (found, blind), seconds = in_netns(full_backlogs, place if uid else str(roots_path), uid, may_ask, alone=True)
     assert not any(one.asked for one in found) and blind and seconds < 5
 
 
@@ -304,7 +300,7 @@ def silent(path):
 
 
 def test_many_silent_engines_of_one_account_share_one_bound(in_netns, place):
-    (found, blind), seconds = in_netns(many_engines, place)
+    (found, blind), seconds = in_netns(many_engines, place, alone=True)
     assert found == [] and blind and seconds < 9
 
 
@@ -349,7 +345,7 @@ def test_a_set_uid_program_by_the_name_of_an_engine_is_none(in_netns, roots_path
     program = roots_path / "dockerd"
     shutil.copy("/bin/cat", str(program))
     program.chmod(0o4755)
-    uids, found = in_netns(set_uid_dockerd, str(program))
+    uids, found = in_netns(set_uid_dockerd, str(program), alone=True)
     assert uids == (NOBODY, 0, 0) and found == ([], [])
 
 
@@ -390,7 +386,7 @@ def forged_row(place):
 
 
 def test_a_name_with_a_newline_hides_no_engine(in_netns, roots_path):
-    found, blind = in_netns(forged_row, str(roots_path))
+    found, blind = in_netns(forged_row, str(roots_path), alone=True)
     assert [one.name for one in found] == ["postgres"] and blind == []
 
 
@@ -431,7 +427,7 @@ def helpers_of_podman(name):
 
 @pytest.mark.parametrize("name", ["rootlessport", "slirp4netns", "pasta", "conmon"])
 def test_a_helper_stands_for_a_container_of_an_engine_that_was_not_asked(in_netns, name):
-    (one, two, three), told = in_netns(helpers_of_podman, name)
+    (one, two, three), told = in_netns(helpers_of_podman, name, alone=True)
     assert sorted(told) == sorted(
         [("podman", NOBODY, (one,)), ("podman", NOBODY, (two,)), ("podman", ANOTHER, (three,))]
     )
@@ -448,7 +444,7 @@ def helpers_of_docker(place, with_an_engine):
 
 @pytest.mark.parametrize("with_an_engine", [True, False])
 def test_where_no_engine_runs_none_was_left_unasked(in_netns, place, with_an_engine):
-    relay, told = in_netns(helpers_of_docker, place, with_an_engine)
+    relay, told = in_netns(helpers_of_docker, place, with_an_engine, alone=True)
     assert told == ([("docker", ALONE, (relay,))] if with_an_engine else [])
 
 
@@ -462,7 +458,7 @@ def below_a_monitor(place, uid):
 
 
 def test_who_descends_from_an_accounts_monitor_is_in_its_container(in_netns, place):
-    pid, told = in_netns(below_a_monitor, place, NOBODY)
+    pid, told = in_netns(below_a_monitor, place, NOBODY, alone=True)
     assert told == [("podman", NOBODY, (pid,))]
 
 
@@ -492,7 +488,7 @@ def named_by_a_control_group(container):
     ],
 )
 def test_a_control_group_counts_as_the_word_of_its_own_account(in_netns, container, theirs):
-    pids, told = in_netns(named_by_a_control_group, container)
+    pids, told = in_netns(named_by_a_control_group, container, alone=True)
     assert told == ([(ID, NOBODY, pids)] if theirs else [])
 
 
@@ -508,4 +504,4 @@ def without_rights(place):
 
 
 def test_without_rights_nothing_is_left_to_the_real_run(in_netns, place):
-    assert in_netns(without_rights, place) == []
+    assert in_netns(without_rights, place, alone=True) == []

@@ -81,7 +81,7 @@ def test_who_holds_it(in_netns, backend):
             own = {row.state: found.owners[row.inode] for row in found.sockets}
             return found, own, inode_of(server), inode_of(second), os.getpid()
 
-    found, own, first, second, pid = in_netns(look)
+    found, own, first, second, pid = in_netns(look, alone=False)
     assert states(found.sockets) == [("tcp", PORT, LISTEN), ("udp", PORT, UNCONN)]
     assert own == {LISTEN: (pid,), UNCONN: (pid,)}
     if backend != "psutil":
