@@ -29,6 +29,8 @@ PLAY = """\
 KEEP = """\
         - copy: {content: "{{ ansible_facts | to_json }}", dest: "{{ seen }}"}
 """
+# Its own bound of 10 s is for machines that do nothing else.
+SETUP = "ansible.builtin.setup: {gather_subset: ['!all', min], gather_timeout: 100}"
 
 
 @pytest.fixture
@@ -110,10 +112,11 @@ def test_facts_modules(real, holder, monkeypatch, modules, parallel):
       gather_facts: false
       module_defaults:
         harbormaster.ports.listen_ports_facts: {details: full}
+        %s
       tasks:
         - gather_facts: {parallel: %s}
 """
-    found = run_with_modules(real, text % parallel + KEEP, modules + "," + MODULE)
+    found = run_with_modules(real, text % (SETUP, parallel) + KEEP, modules + "," + MODULE)
     (row,) = on(found["tcp_listen"], holder.port)
     assert row["pid"] == holder.process.pid
     assert "signal.pause" in row["command"]
@@ -122,7 +125,7 @@ def test_facts_modules(real, holder, monkeypatch, modules, parallel):
 
 @pytest.mark.parametrize("defaults", [MODULE, "group/harbormaster.ports.ports"])
 def test_a_play_that_gathers_by_itself(real, holder, defaults):
-    text = PLAY % "true\n      module_defaults:\n        %s: {details: none}" % defaults + KEEP
+    text = PLAY % "true\n      module_defaults:\n        %s: {details: none}\n        %s" % (defaults, SETUP) + KEEP
     text = text.replace("tasks:\n\n", "tasks:\n")
     found = run_with_modules(real, text, "smart,%s" % MODULE)
     (row,) = on(found["tcp_listen"], holder.port)

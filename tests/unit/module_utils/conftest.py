@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import encodings.idna  # noqa: F401  name look-ups load it late, when an account without rights may not
 import fcntl
 import json
 import os
@@ -27,6 +26,9 @@ from hypothesis import settings
 # Machines that run tests are slow now and then, and leave nothing behind.
 settings.register_profile("ports", deadline=None, database=None)
 settings.load_profile("ports")
+
+# Name look-ups load this codec when they first need it, and an account without rights may not be able to.
+"".encode("idna")
 
 CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
