@@ -203,8 +203,9 @@ def test_gunicorn_by_hand_is_stopped_whole(host: Host, names: list[str]):
     host.spoil()
     place.docker("cp", image.servers(), host.name + ":/srv/servers", seconds=120)
     host.sh(
-        "cd /srv/servers && dpkg --unpack gunicorn*.deb python3-gunicorn*.deb python3-setuptools*.deb "
-        "python3-pkg-resources*.deb >/dev/null 2>&1; dpkg --configure -a >/dev/null 2>&1; rm -rf /srv/servers",
+        # Of what it needs, some may be part of the host already.
+        "cd /srv/servers; ls | grep -E '^(gunicorn|python3-(gunicorn|setuptools|pkg-resources))_' | xargs dpkg -i; "
+        "rm -rf /srv/servers; test -x /usr/bin/gunicorn",
         seconds=120,
     )
     host.sh(

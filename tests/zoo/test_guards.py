@@ -229,7 +229,8 @@ def test_no_name_of_an_accounts_choice_keeps_a_port_for_ever(zoo, name: str) -> 
 @pytest.mark.root
 @pytest.mark.parametrize("name", ["supervisord", "runsv", "s6-supervise", "monit", "circusd", "PM2 v5.3.0: G"])
 def test_no_name_of_a_parent_keeps_a_port_for_ever(zoo, name: str) -> None:
-    holder = zoo.start("respawner", comm=name, user=world.NOBODY)
+    # It starts its child again later than anybody looks: here it is about the name alone.
+    holder = zoo.start("respawner", comm=name, user=world.NOBODY, delay=60)
     real = zoo.free([holder.port], method="signal")
     assert not [one for one in real["ports"] if one["blocked_by"]], real["msg"]
     assert [action["action"] for action in real["actions"]] == ["signal"]

@@ -31,6 +31,10 @@ import typing as t
 FORK_AFTER = 4000
 # A child that reports nothing for this long is stuck on something of the kernel's; we then read its share too.
 _CHILD_TIMEOUT = 20.0
+# Seconds for one scan. An account can have a million descriptors open in each of its processes, and they take 1 s each.
+LONGEST = 10.0
+# After so many descriptors the clock is looked at.
+_GLANCE = 16384
 # More than this is no report of ours: a million sharers.
 _REPORT_LIMIT = 32 << 20
 
@@ -41,7 +45,8 @@ class Scan(t.NamedTuple):
     """What one pass over all processes found.
 
     :param owners: inode -> every pid that has it open, lowest first.
-    :param refused: pid -> errno of processes whose descriptors could not be read. One that vanished is not among them.
+    :param refused: pid -> errno of processes whose descriptors could not be read; ETIME for want of time. One that vanished is
+        not among them.
     :param hidepid: the mount of /proc hides other users' processes from us.
     :param seen: how many descriptors were looked at.
     """
@@ -53,9 +58,10 @@ class Scan(t.NamedTuple):
 
 
 class _Tally:
-    """What has been found so far."""
+    """What has been found so far, and the monotonic time at which the search ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: float) -> None:
+        self.until = until
         self.hits: t.List[t.Tuple[int, int]] = []  # (inode, pid)
         self.refused: t.Dict[int, int] = {}
         self.seen = 0
@@ -66,7 +72,7 @@ def scan(inodes: t.AbstractSet[int]) -> Scan:
     wanted = {b"socket:[%d]" % inode: inode for inode in inodes if inode}
     if not wanted:
         return Scan({}, {}, hidepid(), 0)
-    tally = _Tally()
+    tally = _Tally(time.monotonic() + LONGEST)
     pids = _pids()
     with _Here() as here:
         read = _links_here if here.can_return else _links_by_fd
@@ -108,7 +114,7 @@ def still_holds(pid: int, inodes: t.Iterable[int]) -> bool:
     """
     if not inodes_of(pid).isdisjoint(inodes):
         return True
-    tally = _Tally()
+    tally = _Tally(time.monotonic() + LONGEST)
     wanted = {b"socket:[%d]" % inode: inode for inode in inodes if inode}
     _look_at_threads([b"%d" % pid], wanted, _links_by_fd, tally)
     return bool(tally.hits)
@@ -195,7 +201,10 @@ def _links_by_fd(directory: bytes) -> t.Iterator[bytes]:
 
 def _look(pids: t.Iterable[bytes], wanted: t.Mapping[bytes, int], read: _Read, tally: _Tally) -> None:
     for pid in pids:
-        _look_into(b"/proc/%b/fd" % pid, int(pid), wanted, read, tally)
+        if time.monotonic() > tally.until:
+            tally.refused[int(pid)] = errno.ETIME
+        else:
+            _look_into(b"/proc/%b/fd" % pid, int(pid), wanted, read, tally)
 
 
 def _look_into(directory: bytes, pid: int, wanted: t.Mapping[bytes, int], read: _Read, tally: _Tally) -> None:
@@ -208,6 +217,9 @@ def _look_into(directory: bytes, pid: int, wanted: t.Mapping[bytes, int], read: 
                 tally.seen += 1
                 if link in wanted:
                     tally.hits.append((wanted[link], pid))
+                elif not tally.seen % _GLANCE and time.monotonic() > tally.until:
+                    tally.refused[pid] = errno.ETIME
+                    return
             return
         except OSError as error:
             # One descriptor that was closed since it was listed: the iterator goes on behind it. Without an iterator,
@@ -235,7 +247,7 @@ def _look_together(pids: t.List[bytes], wanted: t.Mapping[bytes, int], read: _Re
     size = -(-len(pids) // 255)
     batches = [pids[at : at + size] for at in range(0, len(pids), size)]
     try:
-        child = _Child(batches, wanted, read)
+        child = _Child(batches, wanted, read, tally.until)
     except OSError:
         # no process or no pipe to be had: alone then
         _look(pids, wanted, read, tally)
@@ -269,7 +281,10 @@ class _Child:
     comes after the last ``d`` does not count.
     """
 
-    def __init__(self, batches: t.List[t.List[bytes]], wanted: t.Mapping[bytes, int], read: _Read) -> None:
+    def __init__(
+        self, batches: t.List[t.List[bytes]], wanted: t.Mapping[bytes, int], read: _Read, until: float
+    ) -> None:
+        self._until = until
         self.queue, fill = os.pipe()
         try:
             os.write(fill, bytes(range(len(batches))))
@@ -299,7 +314,7 @@ class _Child:
 
     def _work(self, batches: t.List[t.List[bytes]], wanted: t.Mapping[bytes, int], read: _Read, answer: int) -> None:
         for number in _numbers(self.queue):
-            tally = _Tally()
+            tally = _Tally(self._until)
             _look(batches[number], wanted, read, tally)
             lines = ["h %d %d" % hit for hit in tally.hits]
             lines += ["r %d %d" % refusal for refusal in tally.refused.items()]
@@ -312,7 +327,7 @@ class _Child:
         """Add what the child found; the numbers of the batches that it did in full."""
         known = set(wanted.values())
         done = set()
-        part = _Tally()
+        part = _Tally(tally.until)
         for line in self._lines():
             kind, *words = line.split()
             numbers = [int(word) for word in words]
@@ -327,7 +342,7 @@ class _Child:
                 tally.hits += part.hits
                 tally.refused.update(part.refused)
                 tally.seen += part.seen
-                part = _Tally()
+                part = _Tally(tally.until)
         return done
 
     def _lines(self) -> t.List[bytes]:
@@ -379,6 +394,9 @@ def _look_at_threads(pids: t.Iterable[bytes], wanted: t.Mapping[bytes, int], rea
             continue
         share = share or _table_comparer()
         for thread in threads:
+            if time.monotonic() > tally.until:
+                tally.refused[int(pid)] = errno.ETIME
+                return
             if thread != pid and not share(int(pid), int(thread)):
                 _look_into(b"/proc/%b/task/%b/fd" % (pid, thread), int(pid), wanted, read, tally)
 

@@ -9,6 +9,7 @@ not be seen) is asked about these alone. Loaded only when there is a socket to a
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import typing as t
@@ -197,6 +198,9 @@ def _unseen_owners(scan: descriptors.Scan) -> t.List[Blind]:
         pid, number = min(scan.refused.items())
         text = "the descriptors of %s can't be read even as root, the first is pid %d: %s"
         advice = "look from outside of this sandbox or container, or give it CAP_SYS_PTRACE"
+        if errno.ETIME in scan.refused.values():
+            text = "there was no time to look into %s, the first is pid %d (%s): others have too many files open"
+            advice = "look who that is (lsof | awk '{print $3}' | sort | uniq -c | sort -n), then run the task again"
         found.append(Blind("descriptors_refused", text % (several, pid, os.strerror(number)), hidden, advice))
     if _in_pid_namespace():
         text = "this system sees only the processes of its own PID namespace"

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors
@@ -183,14 +184,14 @@ def test_who_is_short_of_descriptors_does_not_say_that_others_hold_nothing(
 
 
 def together(pids, wanted):
-    tally = descriptors._Tally()
+    tally = descriptors._Tally(time.monotonic() + 60)
     with descriptors._Here():
         descriptors._look_together(pids, wanted, descriptors._links_here, tally)
     return tally
 
 
 def alone(pids, wanted):
-    tally = descriptors._Tally()
+    tally = descriptors._Tally(time.monotonic() + 60)
     with descriptors._Here():
         descriptors._look(pids, wanted, descriptors._links_here, tally)
     return tally
@@ -289,6 +290,23 @@ def test_what_a_broken_child_leaves_is_read_again(crowd, monkeypatch, end):
     assert sorted(tally.hits) == expected
     assert tally.seen == alone(pids, wanted).seen
     assert tally.refused == {}
+
+
+@pytest.mark.parametrize("fork_after", [0, 10**9])
+def test_a_search_has_an_end(listener, forks, monkeypatch, fork_after):
+    """Whose descriptors were not looked at for want of time is told, and is not "nobody has it"."""
+    monkeypatch.setattr(descriptors, "FORK_AFTER", fork_after)
+    monkeypatch.setattr(descriptors, "LONGEST", -1.0)
+    found = descriptors.scan({inode_of(listener)})
+    assert found.owners == {} and found.refused[os.getpid()] == errno.ETIME
+
+
+def test_one_process_with_very_many_descriptors_is_left_in_the_middle(listener, monkeypatch):
+    monkeypatch.setattr(descriptors, "_GLANCE", 8)
+    tally = descriptors._Tally(time.monotonic() - 1)
+    links = [b"socket:[%d]" % number for number in range(100)]
+    descriptors._look_into(b"", 7, {b"socket:[99]": 99}, lambda _directory: iter(links), tally)
+    assert (tally.hits, tally.refused, tally.seen) == ([], {7: errno.ETIME}, 8)
 
 
 @pytest.mark.parametrize("missing", ["fork", "pipe"])
