@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
+from pathlib import Path
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command, evidence
@@ -25,58 +25,13 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
 
 ME = os.geteuid()
 
-# supervisor 4.2.5
-STATUS = """\
-cron                             STOPPED   Nov 21 05:03 AM
-shop                             RUNNING   pid 834, uptime 0:00:02
-web:web_00                       RUNNING   pid 901, uptime 1 day, 0:00:02
-web:web_01                       STARTING
-"""
-AVAIL = """\
-cron                             avail     manual    999:999
-shop                             in use    auto      999:999
-web:web_00                       in use    auto      10:20
-"""
-
-# pm2 5.3 and 7.0
-JLIST = ">>>> In-memory PM2 is out-of-date, do:\n[PM2] Spawning\n" + json.dumps(
-    [
-        {"pid": 943, "name": "shop", "pm_id": 0, "pm2_env": {"exec_mode": "fork_mode"}},
-        {"pid": 965, "name": "clu", "pm_id": 1, "pm2_env": {"exec_mode": "cluster_mode"}},
-        {"pid": 972, "name": "clu", "pm_id": 2, "pm2_env": {"exec_mode": "cluster_mode"}},
-        {"pid": 0, "name": "down", "pm_id": 3, "pm2_env": {"exec_mode": "fork_mode"}},
-    ]
-)
-
-# monit 5.33
-MONIT = """\
-Monit 5.33.0 uptime: 5m
-
-Process 'mweb'
-  status                       OK
-  monitoring status            Monitored
-  pid                          1202
-  parent pid                   1
-
-Process 'gone'
-  status                       Does not exist
-  monitoring status            Monitored
-
-System 'spare'
-  status                       OK
-  load average                 [0.10] [0.20] [0.30]
-"""
-
-MONITRC = """\
-set daemon 3
-include /etc/monit/conf.d/*
-# check process commented with pidfile /run/no.pid
-check process mweb with pidfile /run/mweb.pid
-  start program = "/srv/mstart"
-  CHECK PROCESS "quoted" PIDFILE "/run/quoted.pid"
-check host h with address 192.0.2.1
-check process matching-one matching "java"
-"""
+DATA = Path(__file__).resolve().parents[2] / "data" / "supervisors"
+STATUS = (DATA / "supervisor-4.2-status.txt").read_text(encoding="utf-8")
+AVAIL = (DATA / "supervisor-4.2-avail.txt").read_text(encoding="utf-8")
+# As 7.0 says it too.
+JLIST = (DATA / "pm2-5.3-jlist.txt").read_text(encoding="utf-8")
+MONIT = (DATA / "monit-5.33-status.txt").read_text(encoding="utf-8")
+MONITRC = (DATA / "monit-5.33-monitrc.txt").read_text(encoding="utf-8")
 
 
 # From a process to its supervisor ---------------------------------------------------------------------------------
