@@ -12,43 +12,21 @@ import contextlib
 import ctypes
 import json
 import os
-import signal
 import socket
 import tempfile
 import time
-import traceback
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import engines
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import by_protocol
+from ansible_collections.harbormaster.ports.tests.unit.module_utils._observe.children import PR_SET_NAME, process
 
-PR_SET_NAME = 15
 WEB = by_protocol([("tcp", 8080)])
 
 
-@contextlib.contextmanager
-def process(name, work):
-    """A child of this name that says when it is ready; ended by its pid."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(reader)
-            ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode())
-            work(lambda: os.write(writer, b"x"))
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.close(writer)
-    try:
-        assert os.read(reader, 1) == b"x", "it has ended"
-        yield pid
-    finally:
-        os.close(reader)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+def dockerd(work):
+    return process("dockerd", None, work)
 
 
 def listener(path):
@@ -106,7 +84,7 @@ def seen(wanted=WEB, *rest):
 
 def runs_here(directory, routes):
     path = directory + "/docker.sock"
-    with process("dockerd", serving(path, routes)):
+    with dockerd(serving(path, routes)):
         return seen(), seen(by_protocol([("tcp", 9999)])), path
 
 
@@ -131,7 +109,7 @@ def by_user(routes):
 def test_an_engine_of_another_namespace_is_not_asked(in_netns, routes, roots_path):
     path = str(roots_path / "far" / "docker.sock")
     os.makedirs(os.path.dirname(path))
-    with process("dockerd", serving(path, routes)):
+    with dockerd(serving(path, routes)):
         found, blind = in_netns(looks, routes)
     assert (found, blind) == ([], [])
 
@@ -165,7 +143,7 @@ def activated(directory, routes):
     """The socket was made by somebody else, as systemd does it, and handed on."""
     path = directory + "/docker.sock"
     ctypes.CDLL(None).prctl(PR_SET_NAME, b"systemd")
-    with contextlib.closing(listener(path)) as one, process("dockerd", serving(path, routes, one)):
+    with contextlib.closing(listener(path)) as one, dockerd(serving(path, routes, one)):
         return seen(), path
 
 
@@ -179,8 +157,8 @@ def two(directory, routes):
     os.makedirs(first)
     os.makedirs(second)
     empty = dict(routes, **{"/containers/json": (200, [])})
-    with process("dockerd", serving(first + "/docker.sock", empty)):
-        with process("dockerd", serving(second + "/docker.sock", routes)):
+    with dockerd(serving(first + "/docker.sock", empty)):
+        with dockerd(serving(second + "/docker.sock", routes)):
             return seen()
 
 
@@ -192,10 +170,8 @@ def test_two_engines(in_netns, routes, roots_path):
 def hangs(directory, routes, several):
     os.makedirs(directory + "/a")
     os.makedirs(directory + "/b")
-    with process("dockerd", silent(directory + "/a/docker.sock")):
-        with process(
-            "dockerd", (serving(directory + "/b/docker.sock", routes) if several else silent(directory + "/x"))
-        ):
+    with dockerd(silent(directory + "/a/docker.sock")):
+        with dockerd(serving(directory + "/b/docker.sock", routes) if several else silent(directory + "/x")):
             began = time.monotonic()
             return seen(), time.monotonic() - began
 
@@ -217,7 +193,7 @@ def without_a_socket():
             ready()
             time.sleep(60)
 
-    with contextlib.closing(listener("/tmp/docker-%d.sock" % os.getpid())) as one, process("dockerd", work):
+    with contextlib.closing(listener("/tmp/docker-%d.sock" % os.getpid())) as one, dockerd(work):
         os.unlink(one.getsockname())
         return engines.containers(WEB)
 
@@ -230,7 +206,7 @@ def test_an_engine_without_a_unix_socket(in_netns):
 def impostor(directory, routes):
     """Somebody has moved the engine's socket away and listens in its place."""
     path = directory + "/docker.sock"
-    with process("dockerd", serving(path, routes)):
+    with dockerd(serving(path, routes)):
         os.rename(path, path + ".old")
         os.chmod(directory, 0o777)
 
@@ -238,7 +214,7 @@ def impostor(directory, routes):
             os.setuid(65534)
             silent(path)(ready)
 
-        with process("other", work):
+        with process("other", None, work):
             return seen()
 
 

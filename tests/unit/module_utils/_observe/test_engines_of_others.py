@@ -14,47 +14,18 @@ import signal
 import socket
 import struct
 import time
-import traceback
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import engines, processes
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import by_protocol
+from ansible_collections.harbormaster.ports.tests.unit.module_utils._observe.children import PR_SET_NAME, process
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
-PR_SET_NAME = 15
 ID = "a1" * 32
 PORT = 8080
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have processes of two accounts")
-
-
-@contextlib.contextmanager
-def process(name, uid, work):
-    """A child of this name and account that says when it is ready; ended by its pid."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            os.close(reader)
-            if os.geteuid() != uid:
-                os.setgroups([])
-                os.setgid(uid)
-                os.setuid(uid)
-            ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode())
-            work(lambda: os.write(writer, b"x"))
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.close(writer)
-    try:
-        assert os.read(reader, 1) == b"x", "it has ended"
-        yield pid
-    finally:
-        os.close(reader)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
 
 
 def holding(ready):
