@@ -9,6 +9,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -128,3 +129,12 @@ def hold():
     yield start
     for holder in holders:
         holder.end()
+
+
+@pytest.fixture
+def listener():
+    """The port of a server of this process on the loopback, for the length of the test."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        one.listen()
+        yield one.getsockname()[1]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-import socket
 import time
 from pathlib import Path
 
@@ -118,14 +117,6 @@ def sampled(value, document, path):
     for key in value:
         if document["sample"] is None and key not in "".join(document["description"]):
             yield "%s.%s" % (path, key)
-
-
-@pytest.fixture
-def listener():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        one.listen()
-        yield one.getsockname()[1]
 
 
 def results(port):

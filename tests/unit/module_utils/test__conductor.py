@@ -525,14 +525,6 @@ def probes(monkeypatch):
     return asked
 
 
-@pytest.fixture
-def listener():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        one.listen()
-        yield one.getsockname()[1]
-
-
 def test_a_report_probes_once_and_never_a_port_that_somebody_listens_on(listener, probes):
     free = Wish(listener, "udp")
     eyes = _conductor.SystemEyes([Wish(listener, "tcp"), free], Policy(), "auto")

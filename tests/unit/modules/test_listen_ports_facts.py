@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -47,14 +46,6 @@ def run(options, before="", **environment):
     )
     assert b"Traceback" not in done.stdout + done.stderr, done.stderr.decode()
     return json.loads(done.stdout)
-
-
-@pytest.fixture
-def listener():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        one.listen()
-        yield one.getsockname()[1]
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "de_DE.UTF-8"])

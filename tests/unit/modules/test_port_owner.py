@@ -54,14 +54,6 @@ class Run:
         assert "Traceback" not in json.dumps(self.result)
 
 
-@pytest.fixture
-def listener():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        one.listen()
-        yield one.getsockname()[1]
-
-
 def closed_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
