@@ -27,23 +27,6 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def start():
-    """A function that runs a program until the test ends; it has said a line when this returns."""
-    started = []
-
-    def run(*argv):
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        started.append(process)
-        assert process.stdout.readline()
-        return process.pid
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
 def group():
     """A function that makes a control group, gives it to an account, and puts processes into it."""
     places = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")

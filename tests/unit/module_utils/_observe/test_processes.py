@@ -83,24 +83,6 @@ def test_parse_command(data, command):
 
 # --- real ones
 
-
-@pytest.fixture
-def start():
-    """A function that starts a program and returns its pid when it has said a line."""
-    started = []
-
-    def run(*argv, **options):
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.PIPE, **options)
-        started.append(process)
-        assert process.stdout.readline()
-        return process.pid
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
 WAIT = "print(1, flush=True); input()"
 
 
