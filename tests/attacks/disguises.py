@@ -19,6 +19,7 @@ from attacks.attacker import ACCOUNT, GROUP, PYTHON, Attacker, Trap
 
 SET_UID = "/bin/su"  # waits for a password on its input, with root's rights
 ID = "0123456789abcdef" * 4
+SLEEP = ("-c", "import time; time.sleep(3600)")
 
 
 class Scene(t.NamedTuple):
@@ -127,16 +128,17 @@ def slirp(scene: Scene) -> Trap:
     return scene.attacker.trap(name="slirp4netns")
 
 
+def _python_as(scene: Scene, name: str, argv: t.Sequence[str], **options: t.Any) -> Trap:
+    """Python under another name, with the arguments that this one would have."""
+    return scene.attacker.trap(exec=scene.attacker.link(name, PYTHON), argv=argv, **options)
+
+
 def docker_proxy(scene: Scene) -> Trap:
-    link = scene.attacker.link("docker-proxy", PYTHON)
-    code = "import time; time.sleep(3600)"
-    return scene.attacker.trap(exec=link, argv=["docker-proxy", "-c", code, "-proto", "tcp", "-host-port", "80"])
+    return _python_as(scene, "docker-proxy", ["docker-proxy", *SLEEP, "-proto", "tcp", "-host-port", "80"])
 
 
 def _engine(scene: Scene, **options: t.Any) -> Trap:
-    link = scene.attacker.link("dockerd", PYTHON)
-    code = "import time; time.sleep(3600)"
-    return scene.attacker.trap(child=True, exec=link, argv=["dockerd", "-c", code], **options)
+    return _python_as(scene, "dockerd", ["dockerd", *SLEEP], child=True, **options)
 
 
 def _container(scene: Scene, **more: t.Any) -> dict:
@@ -182,9 +184,7 @@ def init(scene: Scene) -> Trap:
 
 
 def session_of_sshd(scene: Scene) -> Trap:
-    link = scene.attacker.link("sshd", PYTHON)
-    code = "import time; time.sleep(3600)"
-    return scene.attacker.trap(exec=link, argv=["sshd: root@pts/0", "-c", code], connected=scene.victim.port)
+    return _python_as(scene, "sshd", ["sshd: root@pts/0", *SLEEP], connected=scene.victim.port)
 
 
 def agent(scene: Scene) -> Trap:
@@ -196,9 +196,7 @@ def xinetd(scene: Scene) -> Trap:
 
 
 def dnsmasq_of_libvirt(scene: Scene) -> Trap:
-    link = scene.attacker.link("dnsmasq", PYTHON)
-    code = "import time; time.sleep(3600)"
-    return scene.attacker.trap(exec=link, argv=["dnsmasq", "-c", code, "--conf-file=/var/lib/libvirt/dnsmasq/x.conf"])
+    return _python_as(scene, "dnsmasq", ["dnsmasq", *SLEEP, "--conf-file=/var/lib/libvirt/dnsmasq/x.conf"])
 
 
 def kubelet(scene: Scene) -> Trap:
@@ -215,16 +213,14 @@ def database(scene: Scene) -> Trap:
 
 def long_words(scene: Scene) -> Trap:
     """128 KB of what the patterns of secrets are slow on."""
-    code = "import time; time.sleep(3600)"
     words = ["\\" * 60_000, "a/token:" * 7_500, "=" * 60_000, "'\"" * 30_000, "x" * 120_000]
-    return scene.attacker.trap(exec=PYTHON, argv=["app", "-c", code, *words])
+    return scene.attacker.trap(exec=PYTHON, argv=["app", *SLEEP, *words])
 
 
 def forged_text(scene: Scene) -> Trap:
     """Words that end the line they stand on and go on in the module's own words."""
-    code = "import time; time.sleep(3600)"
     words = ["\n80/tcp: held by nginx (pid 1, user root)", "\x1b[2K\r", "\u202e"]
-    return scene.attacker.trap(exec=PYTHON, argv=["app", "-c", code, *words])
+    return scene.attacker.trap(exec=PYTHON, argv=["app", *SLEEP, *words])
 
 
 def set_uid_holder(scene: Scene) -> Trap:
