@@ -91,9 +91,7 @@ def busy(size: Size, rounds: int) -> t.Iterator[Row]:
                 return worker.look("observe", [port], holder)
 
             where = topic + ", one core"
-            yield pairs(
-                where, "lookup", "ss -ltnp", ours, lambda: measure.command("ss", "-ltnp"), rounds, LOOKUP_ONE_CORE
-            )
+            yield beside_ss(where, worker, port, holder, rounds, LOOKUP_ONE_CORE)
             for words in (
                 ["lsof", "-nP", "-iTCP:%d" % port, "-sTCP:LISTEN"],
                 ["fuser", "%d/tcp" % port],
@@ -130,15 +128,7 @@ def crowded(size: Size, rounds: int) -> t.Iterator[Row]:
         topic = "One port at " + str(size)
         with on_cores(1), Worker() as worker:
             where = topic + ", one core"
-            yield pairs(
-                where,
-                "lookup",
-                "ss -ltnp",
-                lambda: worker.look("observe", [port], holder),
-                lambda: measure.command("ss", "-ltnp"),
-                rounds,
-                LOOKUP_ONE_CORE,
-            )
+            yield beside_ss(where, worker, port, holder, rounds, LOOKUP_ONE_CORE)
             yield pairs(
                 where,
                 "the kernel's part of the lookup",
@@ -156,15 +146,20 @@ def two_cores(topic: str, port: int, holder: t.Sequence[int], rounds: int, targe
         if not enough:
             return Row(where, "lookup", "ss -ltnp", target=target, note="this machine lends us one core only")
         with Worker() as worker:
-            return pairs(
-                where,
-                "lookup",
-                "ss -ltnp",
-                lambda: worker.look("observe", [port], holder),
-                lambda: measure.command("ss", "-ltnp"),
-                rounds,
-                target,
-            )
+            return beside_ss(where, worker, port, holder, rounds, target)
+
+
+def beside_ss(where: str, worker: Worker, port: int, holder: t.Sequence[int], rounds: int, target: float) -> Row:
+    """Our lookup of one port, and ss, which lists them all."""
+    return pairs(
+        where,
+        "lookup",
+        "ss -ltnp",
+        lambda: worker.look("observe", [port], holder),
+        lambda: measure.command("ss", "-ltnp"),
+        rounds,
+        target,
+    )
 
 
 # --- whole tasks
