@@ -166,6 +166,22 @@ def program(
 # Running --------------------------------------------------------------------------------------------------------
 
 
+def on_mono(words: t.Sequence[t.Union[str, Path]], value: t.Any, timeout: float, **environment: str) -> t.Any:
+    """What a program of ours answers to a value on mono, without Wine."""
+    done = subprocess.run(
+        ["mono", *map(str, words)],
+        input=json.dumps(value),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=timeout,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **environment},
+        check=False,
+    )
+    assert done.returncode == 0 and not done.stderr, done.stdout[-2000:] + done.stderr
+    return json.loads(done.stdout)
+
+
 class Result(t.NamedTuple):
     """What a module said.
 

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
-import subprocess
 import time
 from pathlib import Path
 
@@ -32,18 +30,7 @@ def ask(tools, csharp):
     app = rig.program(csharp, [*rig.utils(), ENTRY])
 
     def call(method, value, **environment):
-        done = subprocess.run(
-            ["mono", str(app), "-", "FactsEntry." + method],
-            input=json.dumps(value),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "de_DE.UTF-8", **environment},
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)
+        return rig.on_mono([app, "-", "FactsEntry." + method], value, timeout=60, LC_ALL="de_DE.UTF-8", **environment)
 
     return call
 

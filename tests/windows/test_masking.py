@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-import json
 import random
 import shlex
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -34,18 +32,7 @@ def ask(tools, csharp):
     app = rig.program(csharp, [*rig.utils(), ENTRY])
 
     def call(method, value):
-        done = subprocess.run(
-            ["mono", str(app), "-", "MaskingEntry." + method],
-            input=json.dumps(value),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=300,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-            check=False,
-        )
-        assert done.returncode == 0 and not done.stderr, done.stdout[-2000:] + done.stderr
-        return json.loads(done.stdout)
+        return rig.on_mono([app, "-", "MaskingEntry." + method], value, timeout=300)
 
     return call
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -38,18 +37,7 @@ def ask(app_with_entry):
     app = app_with_entry
 
     def call(method, value):
-        done = subprocess.run(
-            ["mono", str(app), "-", "VectorsEntry." + method, str(app.parent / (MODULE + ".json"))],
-            input=json.dumps(value),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=120,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-            check=False,
-        )
-        assert done.returncode == 0 and not done.stderr, done.stdout[-2000:] + done.stderr
-        return json.loads(done.stdout)
+        return rig.on_mono([app, "-", "VectorsEntry." + method, app.parent / (MODULE + ".json")], value, timeout=120)
 
     return call
 

@@ -19,19 +19,6 @@ from windows.stages.tables import BOUND_AT, table, tcp4, tcp6
 from windows.test_zoo import METHOD, Zoo, entry, server_of, steady
 
 EXCLUDED = stage.netsh_text("excluded-de-cp850.bin").decode("cp850")
-QUEUE = """
-Snapshot of HTTP service state (Request Queue View):
------------------------------------------------------
-
-Request queue name: shop
-    Number of active processes attached: 1
-    Process IDs:
-        %d
-
-    URL groups:
-        Registered URLs:
-            HTTP://+:%d/SHOP/
-"""
 
 
 @pytest.fixture
@@ -138,7 +125,7 @@ def test_recorded_program_behind_http_sys_is_named(fake):
     port = zoo.port()
     program = zoo.start("idle")
     files.write("tcp4.bin", table(tcp4(2, "0.0.0.0", port, pid=4)))
-    files.netsh("http_show_servicestate_view=requestq", QUEUE % (program.pid, port))
+    files.netsh("http_show_servicestate_view=requestq", stage.QUEUE % (program.pid, port))
     report = zoo.run(port="%d/tcp" % port)
     (holder,) = entry(report, port)["holders"]
     assert holder["pids"] == [program.pid]

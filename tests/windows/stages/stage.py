@@ -23,6 +23,20 @@ LIBRARIES = ("advapi32", "httpapi", "iphlpapi", "kernel32", "ntdll", "ws2_32")
 # The stages, and what they may use. Not the modules: a test of the stages compiles without them.
 ROOMS = re.compile(r"^(Native|Observe|Act|Prove|Model|Errors|Addresses|Masking|Secret)")
 Json = t.Any
+# A queue of HTTP.sys, as netsh shows it: for a pid and a port.
+QUEUE = """
+Snapshot of HTTP service state (Request Queue View):
+-----------------------------------------------------
+
+Request queue name: shop
+    Number of active processes attached: 1
+    Process IDs:
+        %d
+
+    URL groups:
+        Registered URLs:
+            HTTP://+:%d/SHOP/
+"""
 
 
 def netsh_text(name: str) -> bytes:

@@ -247,20 +247,7 @@ def test_recorded_programs_behind_http_sys(recorded, start, port):
     look, files = recorded
     files.netsh(
         "http_show_servicestate_view=requestq",
-        """
-Snapshot of HTTP service state (Request Queue View):
------------------------------------------------------
-
-Request queue name: shop
-    Number of active processes attached: 1
-    Process IDs:
-        %d
-
-    URL groups:
-        Registered URLs:
-            HTTP://+:%d/SHOP/
-"""
-        % (animal.pid, port),
+        stage.QUEUE % (animal.pid, port),
     )
     files.write("tcp4.bin", table(tcp4(2, "0.0.0.0", port, pid=4)))
     files.write("reservations", "http://+:%d/shop/\nhttp://*:80/x/\n" % port)
