@@ -198,40 +198,36 @@ def test_holder_closes_by_itself_in_between_and_lives(zoo) -> None:
     assert holder.living() == holder.owners
 
 
-def test_holder_is_replaced_by_another_pid(zoo) -> None:
-    """The new one appeared after the decision. It is decided about anew: here it may be stopped as well."""
+def replaced_by(zoo, comm):
+    """Another program takes the port of webapp, which may be stopped, after the decision: the port, the new one, the result."""
     first = zoo.start("tcp4", comm="webapp")
     second = []
 
     def replace(dummy) -> None:
         first.tell("exit")
         first.process.wait(5)
-        second.append(zoo.start("tcp4", first.port, comm="webapp"))
+        second.append(zoo.start("tcp4", first.port, comm=comm))
 
     with harness.Hook([OPEN], replace) as hook:
         real = zoo.free([first.port], hook=hook, stop_only=["webapp"])
     assert hook.seen == [OPEN]
+    return first.port, second[0], real
+
+
+def test_holder_is_replaced_by_another_pid(zoo) -> None:
+    """The new one appeared after the decision. It is decided about anew: here it may be stopped as well."""
+    port, second, real = replaced_by(zoo, "webapp")
     assert not real.failed, real["msg"]
     assert real["free"] is True
-    assert world.wait_gone(second[0].owners) == []
+    assert world.wait_gone(second.owners) == []
 
 
 def test_new_holder_that_may_not_be_stopped(zoo) -> None:
     """The one who appeared in between does not match: it is never stopped under the old decision."""
-    first = zoo.start("tcp4", comm="webapp")
-    second = []
-
-    def replace(dummy) -> None:
-        first.tell("exit")
-        first.process.wait(5)
-        second.append(zoo.start("tcp4", first.port, comm="ledger"))
-
-    with harness.Hook([OPEN], replace) as hook:
-        real = zoo.free([first.port], hook=hook, stop_only=["webapp"])
-    assert hook.seen == [OPEN]
+    port, second, real = replaced_by(zoo, "ledger")
     assert real.failed
-    assert real.port(first.port)["blocked_by"]["code"] == "owner_mismatch"
-    assert second[0].living() == second[0].owners
+    assert real.port(port)["blocked_by"]["code"] == "owner_mismatch"
+    assert second.living() == second.owners
 
 
 def test_holder_that_joins_in_between_is_never_stopped_unjudged(zoo) -> None:
