@@ -62,8 +62,9 @@ def test_units_without_an_order_stop_side_by_side(host: Host):
         host.wait_held(port)
     done = host.free(ports).done
     assert done["changed"] and not done.failed, done
-    assert len(done["actions"]) == 4 and done["elapsed"] < 11, done["elapsed"]
-    assert all(4 < action["seconds"] < 10 for action in done["actions"]), done["actions"]
+    each = [action["seconds"] for action in done["actions"]]
+    assert len(each) == 4 and min(each) > 4, done["actions"]
+    assert done["elapsed"] < sum(each), "one after the other takes longer than all of their stops together"
 
 
 def test_units_with_an_order_have_their_time_one_after_the_other(host: Host):
