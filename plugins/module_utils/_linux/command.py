@@ -112,10 +112,14 @@ def run(
     words = tuple(argv)
     if timeout <= 0:
         return Answer(words, not_started="no time was left to ask %s" % words[0].rpartition("/")[2])
-    if uid is None or uid == os.geteuid():
-        if evidence.find(words[0], PATH) is None and _is_there(words[0]):
-            why = "%s is not run: others than root may write it, or a folder on the way to it" % words[0]
-            return Answer(words, not_started=why)
+    ours = uid is None or uid == os.geteuid()
+    program = words[0]
+    if ours:
+        # What was proven is what is started: a search of Popen's own would take the first one, whoever has put it there.
+        proven = evidence.find(program, PATH)
+        if proven is None:
+            return Answer(words, not_started=_unproven(program))
+        program = proven
     variables = {"PATH": PATH, "LC_ALL": "C", "LANG": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
     become: t.Optional[t.Callable[[], None]] = None
     try:
@@ -125,10 +129,14 @@ def run(
         elif "HOME" in os.environ:
             variables["HOME"] = os.environ["HOME"]
         variables.update(environment or {})
+        if ours:
+            # The same for what it starts itself.
+            variables["PATH"] = ":".join(one for one in variables["PATH"].split(":") if evidence.folder(one))
 
         def start(before: t.Optional[t.Callable[[], None]]) -> t.Any:
             return subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn,ansible-bad-function
                 words,
+                executable=program,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -201,9 +209,13 @@ def _as_another(
     return answer._replace(timed_out=answer.timed_out or late, seconds=timeout)
 
 
-def _is_there(program: str) -> bool:
-    """Whether the program is anywhere on our PATH: what can't be run at all is told in other words."""
-    return "\0" not in program and any(os.access(os.path.join(one, program), os.X_OK) for one in PATH.split(":"))
+def _unproven(program: str) -> str:
+    """Why a program that is not proven is not started, as a clause."""
+    places = [] if "\0" in program else [os.path.join(one, program) for one in PATH.split(":")]
+    if any(os.access(place, os.X_OK) for place in places):
+        return "%s is not run: others than root may write it, or a folder on the way to it" % program
+    text = "%s can't be run" if not places or any(map(os.path.lexists, places)) else "%s is not installed"
+    return text % program.rpartition("/")[2]
 
 
 def call(function: t.Callable[[], bytes], timeout: float, uid: int, most: int = LARGEST_OF_OTHERS) -> t.Optional[bytes]:

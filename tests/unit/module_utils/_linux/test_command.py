@@ -330,3 +330,53 @@ def test_what_others_may_write_is_not_run_with_our_rights(roots_path):
     answer = command.run([str(tool)], 20.0)
     assert answer.stdout == "" and "is not run" in answer.problem and str(tool) in answer.problem
     assert command.run([str(tool)], 20.0, uid=NOBODY.pw_uid).stdout.strip() == "ran", "it may harm its own account"
+
+
+@pytest.fixture
+def two_folders(roots_path, monkeypatch):
+    """A search path with a folder of nobody's before one of root's; a function that puts a program into one of them."""
+    folders = {"theirs": roots_path / "theirs", "ours": roots_path / "ours"}
+    for folder in folders.values():
+        folder.mkdir()
+    os.chown(folders["theirs"], NOBODY.pw_uid, 0)
+    monkeypatch.setattr(command, "PATH", "%(theirs)s:%(ours)s:/usr/bin:/bin" % folders)
+
+    def put(where, text, name="probe"):
+        path = folders[where] / name
+        path.write_text("#!/bin/sh\n%s\n" % text)
+        path.chmod(0o755)
+        return path
+
+    return put
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have a folder of somebody else")
+def test_what_was_proven_is_what_is_run(two_folders):
+    """A search of its own would find the one that comes first."""
+    two_folders("theirs", "echo theirs")
+    assert "is not run" in command.run(["probe"], 20.0).problem
+    two_folders("ours", "echo ours")
+    assert command.run(["probe"], 20.0).stdout.strip() == "ours"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have a file of somebody else")
+def test_a_file_of_others_in_a_folder_of_ours_is_passed_over_too(two_folders, monkeypatch):
+    theirs = two_folders("ours", "echo theirs", "probe")
+    os.chown(theirs, NOBODY.pw_uid, 0)
+    later = theirs.parent / "later"
+    later.mkdir()
+    (later / "probe").write_text("#!/bin/sh\necho ours\n")
+    (later / "probe").chmod(0o755)
+    monkeypatch.setattr(command, "PATH", "%s:%s:/usr/bin:/bin" % (theirs.parent, later))
+    assert command.run(["probe"], 20.0).stdout.strip() == "ours"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have a folder of somebody else")
+@pytest.mark.parametrize("own_path", [False, True])
+def test_what_it_starts_itself_is_not_of_others_either(two_folders, own_path):
+    two_folders("theirs", "echo theirs", "helper")
+    two_folders("ours", "echo ours", "helper")
+    two_folders("ours", "helper")
+    environment = {"PATH": command.PATH} if own_path else None
+    assert command.run(["probe"], 20.0, environment=environment).stdout.strip() == "ours"
+    assert command.run(["helper"], 20.0, uid=NOBODY.pw_uid).stdout.strip() == "theirs", "it may harm its own account"
