@@ -161,7 +161,7 @@ def test_who_becomes_another_program_that_may_go_too_gets_a_new_step(zoo) -> Non
     real = zoo.free([holder.port], stop_only=["java", "worker"], grace_period=3)
     assert not real.failed, real["msg"]
     assert world.wait_gone(holder.owners) == []
-    assert real["free"] is True and "judged anew" in real["msg"], real["msg"]
+    assert real["free"] is True and "became worker" in real["msg"], real["msg"]
 
 
 @pytest.mark.parametrize("moment", [OPEN, SEND])

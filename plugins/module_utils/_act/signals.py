@@ -121,6 +121,9 @@ class _Grip:
         if self.ended():
             return ""
         now = self._eyes.target(self.target.pid)
+        if now is not None and not self.target.is_still(now):
+            # Read once more: what is read while exec(2) is at work can have the name of the one and the file of the other.
+            now = self._eyes.target(self.target.pid)
         if self.ended():
             return ""
         if now is None:

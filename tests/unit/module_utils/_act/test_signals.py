@@ -313,6 +313,23 @@ def test_what_is_still_the_program_that_was_judged(now, still):
     assert JAVA.is_still(JAVA._replace(**now)) is still
 
 
+def test_what_is_read_in_the_middle_of_an_exec_is_read_again(hold, pidfds):
+    """The file is the new program's already, the name still the old one's."""
+    judged = Target(hold().pid, 1, "java", "/opt/java", frozenset(("java",)), "java", 5000)
+    worker = judged._replace(name="worker", exe="/opt/worker", names=frozenset(("worker",)), image=6000)
+    reads = [worker._replace(name="java"), worker]
+
+    class InTheMiddle(EverybodyHolds):
+        def target(self, pid):
+            return reads.pop(0)
+
+    grip = signals._Grip(judged, InTheMiddle(None))
+    try:
+        assert grip.became() == "worker"
+    finally:
+        grip.close()
+
+
 # When things go wrong -----------------------------------------------------------------------------------------------
 
 
