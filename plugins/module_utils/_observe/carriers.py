@@ -143,8 +143,9 @@ def _ssh_carriers(
     near = {pid: connected[pid] | _of_relatives(pid, known, rows) for pid in ssh}
     if own:
         found = {pid: "is the SSH session that runs this task" for pid in ssh if near[pid] & own}
-        for pid in ssh & _above(own) - set(found):
-            found[pid] = "has started the SSH session that runs this task"
+        if set(found) < ssh:
+            started = ssh & _above(own) - set(found)
+            found.update(dict.fromkeys(started, "has started the SSH session that runs this task"))
         return found
     return {
         pid: "is an SSH session with an open connection, and can't be told from the one that runs this task"
@@ -155,11 +156,8 @@ def _ssh_carriers(
 
 def _above(inodes: t.AbstractSet[int]) -> t.Set[int]:
     """The ancestors of who has these connections: with async they are no ancestors of ours any more."""
-    found = set()
-    for owners in descriptors.scan(inodes).owners.values():
-        above = processes.describe(owners, commands=False)
-        found.update(set(above) - set(owners))
-    return found
+    owners = {pid for pids in descriptors.scan(inodes).owners.values() for pid in pids}
+    return set(processes.describe(owners, commands=False))
 
 
 def _of_relatives(pid: int, known: t.Mapping[int, Process], rows: t.Mapping[int, Socket]) -> t.Set[int]:

@@ -195,10 +195,11 @@ def _unseen_owners(scan: descriptors.Scan) -> t.List[Blind]:
         text = "%s of other users can't be looked into as %s"
         found.append(Blind("not_root", text % (several, processes.account(os.geteuid())), hidden, become))
     elif hidden:
-        pid, number = min(scan.refused.items())
+        # Want of time comes first: it passes, and what is refused does not.
+        pid, number = min(scan.refused.items(), key=lambda one: (one[1] != errno.ETIME, one[0]))
         text = "the descriptors of %s can't be read even as root, the first is pid %d: %s"
         advice = "look from outside of this sandbox or container, or give it CAP_SYS_PTRACE"
-        if errno.ETIME in scan.refused.values():
+        if number == errno.ETIME:
             text = "there was no time to look into %s, the first is pid %d (%s): others have too many files open"
             advice = "look who that is (lsof | awk '{print $3}' | sort | uniq -c | sort -n), then run the task again"
         found.append(Blind("descriptors_refused", text % (several, pid, os.strerror(number)), hidden, advice))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -214,6 +215,14 @@ def test_another_users_socket(in_netns):
     assert "become: true" in found.blind[0].advice
     assert "nobody" in found.blind[0].text
     assert found.blind[0].hidden >= 1
+
+
+def test_want_of_time_is_told_before_what_is_refused(monkeypatch):
+    scan = descriptors.Scan({}, {7: errno.EACCES, 9: errno.ETIME}, False, 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    blind = owned._unseen_owners(scan)[0]
+    assert (blind.code, blind.hidden) == ("descriptors_refused", 2)
+    assert "no time to look into 2 processes, the first is pid 9" in blind.text and "lsof" in blind.advice
 
 
 def test_own_socket_of_a_plain_user(in_netns):
