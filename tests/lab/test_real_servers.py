@@ -13,7 +13,6 @@ import contextlib
 import traceback
 import typing as t
 
-import pytest
 from labkit import image, place
 
 from lab.harness import Host, Result, same
@@ -36,6 +35,9 @@ class Server(t.NamedTuple):
     options: dict[str, t.Any] = {}
     prepare: str = ""
 
+
+# An application for gunicorn, /srv/web/web.py.
+WEB_APP = 'mkdir -p /srv/web && printf \'def app(e, s):\\n    s("200 OK", [])\\n    return [b""]\\n\' >/srv/web/web.py'
 
 SERVERS = (
     Server("nginx", ("nginx.service",), "80/tcp", ("nginx",)),
@@ -63,7 +65,7 @@ SERVERS = (
         ("web.service",),
         "8000/tcp",
         ("gunicorn",),
-        prepare='mkdir -p /srv/web && printf \'def app(e, s):\\n    s("200 OK", [])\\n    return [b""]\\n\' >/srv/web/web.py\n'
+        prepare=WEB_APP + "\n"
         "printf '[Service]\\nWorkingDirectory=/srv/web\\nExecStart=/usr/bin/gunicorn -w 2 -b 127.0.0.1:8000 web:app\\n"
         "Restart=always\\n' >/etc/systemd/system/web.service; systemctl daemon-reload",
     ),
@@ -197,8 +199,7 @@ def _judged(host: Host, server: Server, done: Result) -> None:
     assert unit.partition(".")[0].partition("@")[0] in str(done["actions"][0]), done["actions"][0]
 
 
-@pytest.mark.parametrize("names", [["gunicorn"]])
-def test_gunicorn_by_hand_is_stopped_whole(host: Host, names: list[str]):
+def test_gunicorn_by_hand_is_stopped_whole(host: Host):
     """Without a unit, and after USR2, with which it hands its socket to a new master that is its child."""
     host.spoil()
     place.docker("cp", image.servers(), host.name + ":/srv/servers", seconds=120)
@@ -208,15 +209,13 @@ def test_gunicorn_by_hand_is_stopped_whole(host: Host, names: list[str]):
         "rm -rf /srv/servers; test -x /usr/bin/gunicorn",
         seconds=120,
     )
-    host.sh(
-        'mkdir -p /srv/web && printf \'def app(e, s):\\n    s("200 OK", [])\\n    return [b""]\\n\' >/srv/web/web.py'
-    )
+    host.sh(WEB_APP)
     host.spawn("/usr/bin/gunicorn --chdir /srv/web -w 2 -b 127.0.0.1:8000 -p /srv/web/pid web:app")
     host.wait_held(8000, seconds=60)
     first = host.pids(8000)
     host.sh("kill -USR2 $(cat /srv/web/pid)")
     place.wait_for("the new master", lambda: len(host.pids(8000)) >= 2 * len(first), 60)
     pids = host.pids(8000)
-    freed = host.free(8000, stop_only=names)
+    freed = host.free(8000, stop_only=["gunicorn"])
     assert freed.done["changed"] and not freed.done.failed, freed.done
     assert not any(host.alive(pid) for pid in pids)

@@ -53,9 +53,8 @@ def roots_path():
 def in_netns():
     """A function that runs another one in a process and network namespace of its own, and returns what it returns.
 
-    The loopback is up and every port is free there. ``user=True`` drops all privileges first. ``alone=True`` hides the
-    processes of all others: only the first process of a new PID namespace is there. What the function raises fails the test;
-    after a minute it is killed.
+    The loopback is up, every port is free there, and nobody else's processes are seen; with ``alone=False`` they are.
+    ``user=True`` drops all privileges first. What the function raises fails the test; after a minute it is killed.
     """
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         pytest.skip("needs root on Linux for a network namespace")

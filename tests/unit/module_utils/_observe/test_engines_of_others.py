@@ -127,7 +127,7 @@ def with_a_free_port(place):
 
 
 def test_a_free_port_is_nobodys_to_claim(in_netns, place):
-    reported, freed, asked = in_netns(with_a_free_port, place, alone=True)
+    reported, freed, asked = in_netns(with_a_free_port, place)
     assert reported == freed == ([], []) and asked == set()
 
 
@@ -135,7 +135,7 @@ def test_a_free_port_is_nobodys_to_claim(in_netns, place):
 @pytest.mark.parametrize("may_ask", [False, True])
 def test_the_holder_of_an_account_is_in_its_containers_by_that_accounts_word(in_netns, place, name, may_ask):
     """A report connects to nothing, and a run that frees asks as that account: its port can be freed by its own engine."""
-    (found, blind), asked = in_netns(with_its_own_holder, place, name, may_ask, alone=True)
+    (found, blind), asked = in_netns(with_its_own_holder, place, name, may_ask)
     if may_ask:
         assert asked == {NOBODY} and blind == []
         assert [(one.name, one.claimed, one.user, one.orchestrator) for one in found] == [
@@ -166,7 +166,7 @@ def with_a_holder_of_roots(place, may_ask):
 
 @pytest.mark.parametrize("may_ask", [False, True])
 def test_a_process_of_roots_is_in_nobodys_container(in_netns, place, may_ask):
-    (found, _blind), victim = in_netns(with_a_holder_of_roots, place, may_ask, alone=True)
+    (found, _blind), victim = in_netns(with_a_holder_of_roots, place, may_ask)
     assert all(one.claimed and victim not in one.inside for one in found)
     assert [one.asked for one in found] == [may_ask], "the engine has to be one that is asked at all"
 
@@ -181,7 +181,7 @@ def below_an_ancestor(place, may_ask):
 
 
 def test_an_ancestor_of_roots_is_no_first_process_of_nobodys_container(in_netns, place):
-    (found, _blind), pid = in_netns(below_an_ancestor, place, True, alone=True)
+    (found, _blind), pid = in_netns(below_an_ancestor, place, True)
     assert [one.inside for one in found] == [()]
 
 
@@ -217,7 +217,7 @@ def own_children(place):
 
 
 def test_a_holder_that_descends_from_the_first_process_is_in_it(in_netns, place):
-    found, pid = in_netns(descends, place, alone=True)
+    found, pid = in_netns(descends, place)
     assert [one.inside for one in found] == [(pid,)]
 
 
@@ -246,7 +246,7 @@ def full_backlogs(place, uid, may_ask):
 
 @pytest.mark.parametrize(("uid", "may_ask"), [(NOBODY, False), (NOBODY, True), (0, True)])
 def test_full_backlogs_cost_no_more_than_the_bound(in_netns, place, roots_path, uid, may_ask):
-    (found, blind), seconds = in_netns(full_backlogs, place if uid else str(roots_path), uid, may_ask, alone=True)
+    (found, blind), seconds = in_netns(full_backlogs, place if uid else str(roots_path), uid, may_ask)
     assert not any(one.asked for one in found) and blind and seconds < 5
 
 
@@ -271,7 +271,7 @@ def silent(path):
 
 
 def test_many_silent_engines_of_one_account_share_one_bound(in_netns, place):
-    (found, blind), seconds = in_netns(many_engines, place, alone=True)
+    (found, blind), seconds = in_netns(many_engines, place)
     assert found == [] and blind and seconds < 9
 
 
@@ -316,7 +316,7 @@ def test_a_set_uid_program_by_the_name_of_an_engine_is_none(in_netns, roots_path
     program = roots_path / "dockerd"
     shutil.copy("/bin/cat", str(program))
     program.chmod(0o4755)
-    uids, found = in_netns(set_uid_dockerd, str(program), alone=True)
+    uids, found = in_netns(set_uid_dockerd, str(program))
     assert uids == (NOBODY, 0, 0) and found == ([], [])
 
 
@@ -357,7 +357,7 @@ def forged_row(place):
 
 
 def test_a_name_with_a_newline_hides_no_engine(in_netns, roots_path):
-    found, blind = in_netns(forged_row, str(roots_path), alone=True)
+    found, blind = in_netns(forged_row, str(roots_path))
     assert [one.name for one in found] == ["postgres"] and blind == []
 
 
@@ -398,7 +398,7 @@ def helpers_of_podman(name):
 
 @pytest.mark.parametrize("name", ["rootlessport", "slirp4netns", "pasta", "conmon"])
 def test_a_helper_stands_for_a_container_of_an_engine_that_was_not_asked(in_netns, name):
-    (one, two, three), told = in_netns(helpers_of_podman, name, alone=True)
+    (one, two, three), told = in_netns(helpers_of_podman, name)
     assert sorted(told) == sorted(
         [("podman", NOBODY, (one,)), ("podman", NOBODY, (two,)), ("podman", ANOTHER, (three,))]
     )
@@ -415,7 +415,7 @@ def helpers_of_docker(place, with_an_engine):
 
 @pytest.mark.parametrize("with_an_engine", [True, False])
 def test_where_no_engine_runs_none_was_left_unasked(in_netns, place, with_an_engine):
-    relay, told = in_netns(helpers_of_docker, place, with_an_engine, alone=True)
+    relay, told = in_netns(helpers_of_docker, place, with_an_engine)
     assert told == ([("docker", ALONE, (relay,))] if with_an_engine else [])
 
 
@@ -429,7 +429,7 @@ def below_a_monitor(place, uid):
 
 
 def test_who_descends_from_an_accounts_monitor_is_in_its_container(in_netns, place):
-    pid, told = in_netns(below_a_monitor, place, NOBODY, alone=True)
+    pid, told = in_netns(below_a_monitor, place, NOBODY)
     assert told == [("podman", NOBODY, (pid,))]
 
 
@@ -459,7 +459,7 @@ def named_by_a_control_group(container):
     ],
 )
 def test_a_control_group_counts_as_the_word_of_its_own_account(in_netns, container, theirs):
-    pids, told = in_netns(named_by_a_control_group, container, alone=True)
+    pids, told = in_netns(named_by_a_control_group, container)
     assert told == ([(ID, NOBODY, pids)] if theirs else [])
 
 
@@ -475,4 +475,4 @@ def without_rights(place):
 
 
 def test_without_rights_nothing_is_left_to_the_real_run(in_netns, place):
-    assert in_netns(without_rights, place, alone=True) == []
+    assert in_netns(without_rights, place) == []

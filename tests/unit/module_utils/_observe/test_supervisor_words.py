@@ -7,22 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import supervisor_words as supervisors
-
-DATA = Path(__file__).resolve().parents[2] / "data" / "supervisors"
-STATUS = (DATA / "supervisor-4.2-status.txt").read_text(encoding="utf-8")
-AVAIL = (DATA / "supervisor-4.2-avail.txt").read_text(encoding="utf-8")
-# As 7.0 says it too.
-JLIST = (DATA / "pm2-5.3-jlist.txt").read_text(encoding="utf-8")
-MONIT = (DATA / "monit-5.33-status.txt").read_text(encoding="utf-8")
-MONITRC = (DATA / "monit-5.33-monitrc.txt").read_text(encoding="utf-8")
+from ansible_collections.harbormaster.ports.tests.unit.module_utils._observe import supervisor_texts as recorded
 
 
 def test_supervisorctl_status_tells_what_runs():
-    assert supervisors.parse_supervisor_status(STATUS) == [
+    assert supervisors.parse_supervisor_status(recorded.STATUS) == [
         supervisors.Told("shop", 834),
         supervisors.Told("web:web_00", 901),
     ]
@@ -30,7 +22,7 @@ def test_supervisorctl_status_tells_what_runs():
 
 
 def test_supervisorctl_avail_tells_what_starts_by_itself():
-    assert supervisors.parse_supervisor_avail(AVAIL) == {"cron": False, "shop": True, "web:web_00": True}
+    assert supervisors.parse_supervisor_avail(recorded.AVAIL) == {"cron": False, "shop": True, "web:web_00": True}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +65,7 @@ def test_the_pid_of_a_service_directory(text, pid):
 
 
 def test_pm2_lists_its_apps_behind_chatter():
-    apps = supervisors.parse_pm2(JLIST)
+    apps = supervisors.parse_pm2(recorded.JLIST)
     assert [(app.number, app.name, app.pid, app.cluster) for app in apps] == [
         (0, "shop", 943, False),
         (1, "clu", 965, True),
@@ -88,8 +80,8 @@ def test_what_pm2_does_not_say_is_no_app(text):
 
 
 def test_monit_tells_pids_and_its_configuration_pid_files():
-    assert supervisors.parse_monit_status(MONIT) == [supervisors.Told("mweb", 1202)]
-    said = supervisors.parse_monitrc(MONITRC)
+    assert supervisors.parse_monit_status(recorded.MONIT) == [supervisors.Told("mweb", 1202)]
+    said = supervisors.parse_monitrc(recorded.MONITRC)
     assert said.checks == {"mweb": "/run/mweb.pid", "quoted": "/run/quoted.pid"}
     assert said.includes == ["/etc/monit/conf.d/*"]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pwd
-from pathlib import Path
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import command, evidence
@@ -22,16 +21,9 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
     supervisor_talk,
     supervisors,
 )
+from ansible_collections.harbormaster.ports.tests.unit.module_utils._observe import supervisor_texts as recorded
 
 ME = os.geteuid()
-
-DATA = Path(__file__).resolve().parents[2] / "data" / "supervisors"
-STATUS = (DATA / "supervisor-4.2-status.txt").read_text(encoding="utf-8")
-AVAIL = (DATA / "supervisor-4.2-avail.txt").read_text(encoding="utf-8")
-# As 7.0 says it too.
-JLIST = (DATA / "pm2-5.3-jlist.txt").read_text(encoding="utf-8")
-MONIT = (DATA / "monit-5.33-status.txt").read_text(encoding="utf-8")
-MONITRC = (DATA / "monit-5.33-monitrc.txt").read_text(encoding="utf-8")
 
 
 # From a process to its supervisor ---------------------------------------------------------------------------------
@@ -89,7 +81,7 @@ def supervised(known, holders, stopping, may_ask=True):
 
 
 def test_supervisord_is_asked_for_the_process_that_it_started_itself(host):
-    host.answers = {"status": STATUS, "avail": AVAIL}
+    host.answers = {"status": recorded.STATUS, "avail": recorded.AVAIL}
     found = supervised(family("supervisord", 834, 835), {835}, True)[835]
     assert (found.program, found.pid, found.child, found.returns_at_boot) == ("shop", 100, 834, True)
     assert found.stop == ("/usr/bin/supervisorctl", "stop", "shop")
@@ -97,13 +89,13 @@ def test_supervisord_is_asked_for_the_process_that_it_started_itself(host):
 
 
 def test_a_report_does_not_ask_what_starts_by_itself(host):
-    host.answers = {"status": STATUS, "avail": AVAIL}
+    host.answers = {"status": recorded.STATUS, "avail": recorded.AVAIL}
     found = supervised(family("supervisord", 834), {834}, False)[834]
     assert (found.program, found.returns_at_boot, len(host.calls)) == ("shop", None, 1)
 
 
 def test_two_holders_of_one_program_are_one_question(host):
-    host.answers = {"status": STATUS, "avail": AVAIL}
+    host.answers = {"status": recorded.STATUS, "avail": recorded.AVAIL}
     found = supervised(family("supervisord", 834, 835), {834, 835}, False)
     assert found[834] == found[835]
     assert len(host.calls) == 1
@@ -111,7 +103,7 @@ def test_two_holders_of_one_program_are_one_question(host):
 
 def test_a_supervisor_runs_its_commands_with_its_own_rights_only(host):
     """Its configuration may name code to load: that of another user must not run as us."""
-    host.answers = {"status": STATUS}
+    host.answers = {"status": recorded.STATUS}
     found = supervised(family("supervisord", 834, uid=ME + 1), {834}, False)[834]
     assert found.user == ME + 1
     assert [uid for _argv, uid, _environment in host.calls] == [ME + 1]
@@ -122,7 +114,7 @@ def test_a_supervisor_runs_its_commands_with_its_own_rights_only(host):
     [
         (command.Answer(("supervisorctl",), 4, stderr="unix:///run/s.sock no such file"), "unix:///run/s.sock no such file"),
         (command.Answer(("supervisorctl",), timed_out=True, seconds=5), "supervisorctl did not answer within 5 s"),
-        (command.Answer(("supervisorctl",), 3, STATUS.replace("834", "8")), "cron"),
+        (command.Answer(("supervisorctl",), 3, recorded.STATUS.replace("834", "8")), "cron"),
         (command.Answer(("supervisorctl",), 0, ""), "supervisorctl status does not list pid 834"),
     ],
 )  # fmt: skip
@@ -151,7 +143,7 @@ def test_service_directories(host, name, status, stop):
 
 
 def test_pm2_is_called_with_the_home_of_its_daemon(host):
-    host.answers = {"jlist": JLIST}
+    host.answers = {"jlist": recorded.JLIST}
     found = supervised(family("PM2 v5.3.0: God", 943), {943}, True)[943]
     assert (found.supervisor, found.program, found.stop) == ("pm2", "shop", ("pm2", "stop", "0"))
     assert dict(found.environment) == {
@@ -163,7 +155,7 @@ def test_pm2_is_called_with_the_home_of_its_daemon(host):
 
 
 def test_the_daemon_of_pm2_holds_the_port_of_its_only_cluster(host, monkeypatch):
-    host.answers = {"jlist": JLIST}
+    host.answers = {"jlist": recorded.JLIST}
     workers = {965: Process(965, "node", 100), 972: Process(972, "node", 100), 943: Process(943, "node", 7)}
     monkeypatch.setattr(processes, "describe", lambda pids, commands: {pid: workers[pid] for pid in pids})
     found = supervised(family("PM2 v5.3.0: God"), {100}, True)[100]
@@ -171,7 +163,7 @@ def test_the_daemon_of_pm2_holds_the_port_of_its_only_cluster(host, monkeypatch)
 
 
 def test_of_two_clusters_of_one_daemon_none_is_guessed(host):
-    host.answers = {"jlist": JLIST.replace('"name": "clu", "pm_id": 2', '"name": "other", "pm_id": 2')}
+    host.answers = {"jlist": recorded.JLIST.replace('"name": "clu", "pm_id": 2', '"name": "other", "pm_id": 2')}
     found = supervised(family("PM2 v5.3.0: God"), {100}, True)[100]
     assert found.stop == ()
     assert "2 apps in cluster mode" in found.why
@@ -190,7 +182,7 @@ def test_what_runs_in_a_container_is_for_its_engine(host):
 
 
 def test_a_process_that_pm2_names_and_has_not_started_is_not_said_to_stop(host, monkeypatch):
-    host.answers = {"jlist": JLIST}
+    host.answers = {"jlist": recorded.JLIST}
     others = {965: Process(965, "node", 100), 972: Process(972, "postgres", 1)}
     monkeypatch.setattr(processes, "describe", lambda pids, commands: {pid: others[pid] for pid in pids})
     assert supervised(family("PM2 v5.3.0: God"), {100}, True)[100].stops == (965,)
@@ -213,7 +205,7 @@ def test_a_supervisor_by_name_only_runs_nothing_with_our_rights(host, name, may_
 
 def test_the_nearest_supervisor_that_can_be_one_is_asked(host):
     """One of another account is looked past: what root's has started further up is root's."""
-    host.answers = {"status": STATUS}
+    host.answers = {"status": recorded.STATUS}
     known = {
         1: Process(1, "systemd"),
         100: Process(100, "supervisord", 1, uid=ME, ancestors=(1,), proven=("supervisord",)),
@@ -232,7 +224,7 @@ def test_a_plain_process_asks_nobody(host):
 @pytest.fixture
 def monit(host, monkeypatch, tmp_path):
     """A host on which monit runs, with its pid file and configuration in a directory of the test."""
-    files = {"/etc/monit/monitrc": MONITRC, "/run/mweb.pid": "1202\n"}
+    files = {"/etc/monit/monitrc": recorded.MONITRC, "/run/mweb.pid": "1202\n"}
     monkeypatch.setattr(supervisor_talk, "MONIT_PID_FILES", ("/proc/self/stat",))
     monkeypatch.setattr(monit_module, "daemon", lambda: 50)
     monkeypatch.setattr(monit_module, "_writer", lambda path: 0)
@@ -250,7 +242,7 @@ HOLDERS = {
 
 
 def test_monit_knows_what_it_watches(monit):
-    monit.answers = {"status": MONIT}
+    monit.answers = {"status": recorded.MONIT}
     found = supervised(HOLDERS, {1202, 7}, True)
     assert set(found) == {1202}
     assert (found[1202].program, found[1202].stop, found[1202].pid) == ("mweb", ("monit", "stop", "mweb"), 50)
@@ -258,7 +250,7 @@ def test_monit_knows_what_it_watches(monit):
 
 def test_what_monit_has_just_started_is_known_by_its_pid_file(monit):
     """Its status has the new pid only after its next round. Until then a signal would be answered with a new start."""
-    monit.answers = {"status": MONIT.replace("  pid                          1202\n", "")}
+    monit.answers = {"status": recorded.MONIT.replace("  pid                          1202\n", "")}
     found = supervised(HOLDERS, {1202, 7}, True)
     assert set(found) == {1202}
     assert (found[1202].program, found[1202].stop, found[1202].why) == ("mweb", ("monit", "stop", "mweb"), "")
@@ -267,7 +259,7 @@ def test_what_monit_has_just_started_is_known_by_its_pid_file(monit):
 def test_monit_is_asked_with_its_own_configuration(monit):
     monit.arguments = ["/usr/bin/monit", "-I", "-c", "/srv/monitrc"]
     monit.files["/srv/monitrc"] = monit.files.pop("/etc/monit/monitrc")
-    monit.answers = {"-c /srv/monitrc -B status": MONIT.replace("1202", "1")}
+    monit.answers = {"-c /srv/monitrc -B status": recorded.MONIT.replace("1202", "1")}
     found = supervised(HOLDERS, {1202}, True)[1202]
     assert found.stop == ("monit", "-c", "/srv/monitrc", "stop", "mweb")
     assert found.start == ("monit", "-c", "/srv/monitrc", "start", "mweb")
@@ -287,7 +279,7 @@ def test_monit_is_not_asked_with_a_configuration_that_others_may_write(monit):
 
 
 def test_who_writes_a_pid_file_tells_of_its_own_processes_only(monit, monkeypatch):
-    monit.answers = {"status": MONIT}
+    monit.answers = {"status": recorded.MONIT}
     monkeypatch.setattr(monit_module, "_writer", lambda path: 4000)
     assert supervised(HOLDERS, {1202}, True) == {}
     own = {**HOLDERS, 1202: HOLDERS[1202]._replace(real_uid=4000)}
