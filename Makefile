@@ -55,7 +55,8 @@ windows-test: .venv/ready ## the Windows half of the collection, under Wine; nee
 .PHONY: test-matrix
 test-matrix: test ## the same, and sanity and integration with every ansible-core from 2.16 on
 	@$(PARALLEL) nox-sanity-2.17 nox-sanity-2.18 nox-sanity-2.19 nox-sanity-2.20
-	@$(NOX) -s target-2.17 target-2.18 target-2.19 target-2.20 fleet-2.17 fleet-2.18 fleet-2.19 fleet-2.20
+	@HARBORMASTER_MATRIX=1 $(NOX) -s target-2.17 target-2.18 target-2.19 target-2.20 integration windows \
+		fleet-2.16 fleet-2.17 fleet-2.18 fleet-2.19 fleet-2.20
 
 .PHONY: lab
 lab: ## bring up the lab: systemd hosts with sshd and engines, reached over ssh (root)

@@ -320,8 +320,8 @@ reason:
   description:
     - Code of the failure.
     - V(protected_process), V(protected_dependant), V(own_ancestor), V(own_connection), V(owner_mismatch), V(user_mismatch),
-      V(hidden_owner), V(kernel_socket), V(unsupported_manager), V(managed_elsewhere), V(engine), V(orchestrated), V(would_delete),
-      V(would_respawn), V(would_break_dns), V(not_stoppable), V(cannot_persist), V(supervised), V(wrong_method), V(collateral) and
+      V(hidden_owner), V(handed_over), V(kernel_socket), V(unsupported_manager), V(managed_elsewhere), V(engine), V(orchestrated),
+      V(would_delete), V(would_respawn), V(would_break_dns), V(not_stoppable), V(cannot_persist), V(supervised), V(wrong_method), V(collateral) and
       V(not_permitted) are refusals that do not pass by themselves.
     - V(connection), V(leftover), V(not_held), V(still_held) (with O(method=none)) and a mismatch of O(owner) may pass, and O(timeout)
       waits for that.

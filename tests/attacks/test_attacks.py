@@ -141,6 +141,44 @@ def test_roots_server_is_not_the_accounts_container(disguise, zoo, scene: Scene)
     assert not freed.failed and not scene.victim.living()
 
 
+# A daemon of root's that takes descriptors of whoever connects, and keeps them.
+TAKES = """
+import ctypes, os, socket, sys, time
+ctypes.CDLL(None).prctl(15, b"messaged", 0, 0, 0)
+there = socket.socket(socket.AF_UNIX)
+there.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o666)
+there.listen()
+print("ready", flush=True)
+friend, _address = there.accept()
+kept = friend.recvmsg(1, socket.CMSG_LEN(4))
+print("has it", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_daemon_that_was_handed_a_listener_is_not_its_server(zoo, scene: Scene) -> None:
+    """It is not stopped unless the task names it; the account's own processes are, with the daemon in keep."""
+    path = scene.attacker.path("daemon.sock")
+    with subprocess.Popen([zoo.module.python, "-c", TAKES, path], stdout=subprocess.PIPE, text=True) as daemon:
+        try:
+            assert daemon.stdout is not None and daemon.stdout.readline() == "ready\n"
+            trap = scene.attacker.trap(hand_to=path)
+            assert daemon.stdout.readline() == "has it\n"
+            for more in ({}, {"method": "signal"}, {"unprotect": ["messaged"], "force": True}):
+                refused = zoo.free([trap.port], **more)
+                assert refused.failed and refused["reason"] == "handed_over" and not refused["changed"], refused
+                assert daemon.poll() is None and world.alive(trap.pid)
+            assert "uid %d" % ACCOUNT in refused["msg"] and "messaged" in refused["msg"]
+            freed = zoo.free([trap.port], keep=["messaged"])
+            assert not freed.failed and daemon.poll() is None and not world.alive(trap.pid), freed
+            assert zoo.free([trap.port])["reason"] == "handed_over" and daemon.poll() is None
+            freed = zoo.free([trap.port], stop_only=["messaged"])
+            assert not freed.failed and freed["free"] and daemon.wait(10) is not None
+        finally:
+            daemon.kill()
+
+
 def test_keys_of_root_stay_with_root(zoo, scene: Scene) -> None:
     """A key in root's session keyring, and a supervisor of the account whose command would read it."""
     from attacks.disguises import supervisord_by_script

@@ -9,6 +9,7 @@ its end. For the standard library of any Python 3.
 
 from __future__ import annotations
 
+import array
 import ctypes
 import json
 import os
@@ -95,6 +96,12 @@ def main():
         one = socket.create_connection(("127.0.0.1", options["connected"]))
         kept.append(one)
     child = 0
+    if options.get("hand_to"):
+        # A daemon of somebody else's gets the listener too.
+        friend = socket.socket(socket.AF_UNIX)
+        friend.connect(options["hand_to"])
+        friend.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [holder.fileno()]))])
+        kept.append(friend)
     if options.get("child"):
         # What has the name is the parent of what holds the port.
         child = os.fork()

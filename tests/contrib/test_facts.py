@@ -9,6 +9,7 @@ HARBORMASTER_ANSIBLE_BIN names their folders, as in test_short_names.py.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import pwd
 from pathlib import Path
@@ -75,6 +76,7 @@ def test_as_community_general_documents_it(real, holder):
     assert "TCP %d is held by pid %d" % (holder.port, holder.process.pid) in shown
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     "options", ["", "{tcp_filter: [Closing, Established]}", "{date_uformat: '%Y'}"], ids=["plain", "filter", "date"]
 )
@@ -89,6 +91,7 @@ def test_as_ansible_windows_documents_it(real, holder, options):
         assert len(rows[0]["stime"]) == (4 if options else 24)
 
 
+@pytest.mark.matrix
 def test_ad_hoc(real, holder):
     word, result = real.ad_hoc(MODULE)
     assert (word, result["changed"]) == ("SUCCESS", False)
@@ -102,10 +105,29 @@ def test_ad_hoc_by_its_short_name(real, holder):
     assert (row["pid"], row["owner_status"]) == (None, "not_asked")
 
 
-@pytest.mark.parametrize("modules", ["smart", "setup", "ansible.builtin.setup"])
-@pytest.mark.parametrize("parallel", ["true", "false"])
-def test_facts_modules(real, holder, monkeypatch, modules, parallel):
-    """Together with the usual facts, one after the other and in parallel, with module_defaults."""
+@pytest.mark.parametrize(
+    "modules", ["smart", *(pytest.param(some, marks=pytest.mark.matrix) for some in ("setup", "ansible.builtin.setup"))]
+)
+def test_facts_modules(real, holder, modules):
+    """Together with the usual facts, one after the other, with module_defaults."""
+    found = gathered(real, modules, SETUP, "parallel: false")
+    (row,) = on(found["tcp_listen"], holder.port)
+    assert row["pid"] == holder.process.pid
+    assert "signal.pause" in row["command"]
+    assert found["python"]["version"]["major"] == 3, "the usual facts are there too"
+
+
+def test_facts_modules_in_parallel(real, holder):
+    """Beside another one than setup, which ansible-core ends after five seconds then; a busy machine takes longer."""
+    found = gathered(real, "ansible.builtin.service_facts", "", "parallel: true, gather_timeout: 100")
+    (row,) = on(found["tcp_listen"], holder.port)
+    assert row["pid"] == holder.process.pid
+    assert "signal.pause" in row["command"]
+    assert "services" in found
+
+
+def gathered(real, modules, defaults, options):
+    """What gather_facts finds with these modules and ours."""
     assert "ANSIBLE_FACTS_MODULES" not in os.environ
     text = """\
     - hosts: localhost
@@ -114,28 +136,25 @@ def test_facts_modules(real, holder, monkeypatch, modules, parallel):
         harbormaster.ports.listen_ports_facts: {details: full}
         %s
       tasks:
-        - gather_facts: {parallel: %s}
+        - gather_facts: {%s}
 """
-    found = run_with_modules(real, text % (SETUP, parallel) + KEEP, modules + "," + MODULE)
-    (row,) = on(found["tcp_listen"], holder.port)
-    assert row["pid"] == holder.process.pid
-    assert "signal.pause" in row["command"]
-    assert found["python"]["version"]["major"] == 3, "the usual facts are there too"
+    return run_with_modules(real, text % (defaults, options) + KEEP, modules + "," + MODULE)
 
 
 @pytest.mark.parametrize("defaults", [MODULE, "group/harbormaster.ports.ports"])
 def test_a_play_that_gathers_by_itself(real, holder, defaults):
     text = PLAY % "true\n      module_defaults:\n        %s: {details: none}\n        %s" % (defaults, SETUP) + KEEP
     text = text.replace("tasks:\n\n", "tasks:\n")
-    found = run_with_modules(real, text, "smart,%s" % MODULE)
+    # In parallel, they would have five seconds each.
+    found = run_with_modules(real, text, "smart,%s" % MODULE, ansible_facts_parallel=False)
     (row,) = on(found["tcp_listen"], holder.port)
     assert (row["pid"], row["owner_status"]) == (None, "not_asked")
     assert found["system"] == "Linux"
 
 
-def run_with_modules(real, text, modules):
+def run_with_modules(real, text, modules, **variables):
     """As `Site.play`, with FACTS_MODULES, by a variable of the play."""
-    return real.play(text, "-e", '{"ansible_facts_modules": "%s"}' % modules)
+    return real.play(text, "-e", json.dumps({"ansible_facts_modules": modules, **variables}))
 
 
 QUESTIONS = """\
@@ -161,6 +180,7 @@ def test_questions_in_a_play(real, holder, free_port):
     assert on(real.play(PLAY % "false" + text + KEEP)["tcp_listen"], holder.port)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     "question",
     [
@@ -183,6 +203,7 @@ def test_missing_facts_are_an_error(real, question):
     assert "Traceback" not in said
 
 
+@pytest.mark.matrix
 def test_the_documentation_is_found(real):
     for kind, name in (("module", "listen_ports_facts"), ("filter", "on_port"), ("test", "port_free")):
         done = real.run("ansible-doc", "-t", kind, "harbormaster.ports." + name)

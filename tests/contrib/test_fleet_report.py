@@ -96,11 +96,13 @@ def test_a_fleet_of_which_half_fails(fleet, holder):
     assert all(line in said for line in result["table"])
 
 
+@pytest.mark.matrix
 def test_hosts_outside_of_the_limit_are_not_run(fleet):
     fleet(DEST, "--limit", "web1,db1")
     assert statuses(fleet) == {"db1": "unreachable", "db2": "not_run", "web1": "ok", "web2": "not_run"}
 
 
+@pytest.mark.matrix
 def test_nobody_answers(fleet, real):
     real.write(
         "hosts",
@@ -113,6 +115,7 @@ def test_nobody_answers(fleet, real):
     assert statuses(fleet) == {"a": "unreachable", "b": "failed"}
 
 
+@pytest.mark.matrix
 def test_check_mode_says_all_and_writes_nothing(fleet):
     said, result = fleet(DEST, "--check", "--diff")
     assert result is None, "copy does not write in check mode either"
@@ -121,6 +124,7 @@ def test_check_mode_says_all_and_writes_nothing(fleet):
     assert "UNREACHABLE: " in said
 
 
+@pytest.mark.matrix
 def test_the_difference_that_is_shown_is_that_of_the_summaries(fleet):
     fleet(DEST, "--limit", "web1")
     said, _unused = fleet(DEST, "--limit", "web1,db2", "--diff")
@@ -142,6 +146,7 @@ def test_the_report_that_it_replaces_is_the_baseline(fleet, holder):
     assert document(fleet)["notices"] == []
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     "content", ["{}", "no json", '{"schema": "harbormaster.ports/fleet-report", "version": 99, "hosts": []}']
 )
@@ -155,6 +160,7 @@ def test_a_baseline_that_is_none_fails_after_the_report_is_written(fleet, tmp_pa
 PLAN = [{"port": "%d/tcp", "owner": ["nginx"]}]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("where", ["plan", "play", "extra", "inventory", "template"])
 def test_a_plan_from_each_place(fleet, real, holder, where):
     plan = [{"port": "%d/tcp" % holder.port, "owner": ["nginx"]}]
@@ -176,6 +182,7 @@ def test_a_plan_from_each_place(fleet, real, holder, where):
     assert document(fleet)["plans"] == [[{"port": holder.port, "protocol": "tcp", "owner": ["nginx"]}]]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("group", ["web", "db"])
 def test_a_plan_that_only_some_hosts_have(fleet, real, group):
     """The task runs for web1, whose plan is nobody else's."""
@@ -186,12 +193,14 @@ def test_a_plan_that_only_some_hosts_have(fleet, real, group):
     }
 
 
+@pytest.mark.matrix
 def test_a_plan_of_the_play_beats_those_of_the_inventory(fleet, real):
     real.write("hosts", (real.folder / "hosts").read_text() + "[web:vars]\nwishes=[22]\n")
     fleet(dict(DEST, plan_variable="wishes"), variables={"wishes": [23]})
     assert document(fleet)["plans"] == [[{"port": 23}]]
 
 
+@pytest.mark.matrix
 def test_a_plan_may_speak_of_other_hosts(fleet, real):
     """As a template may, anywhere else in an inventory."""
     (real.folder / "group_vars").mkdir()
@@ -203,6 +212,7 @@ def test_a_plan_may_speak_of_other_hosts(fleet, real):
     assert {host.get("plan") for host in document(fleet)["hosts"]} == {0}
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("wishes", ["'{{ no_such_variable }}'", "'{{ 1 +'", '["80-"]', '[{"prot": 80}]'])
 def test_a_bad_plan_of_a_host_is_its_problem_and_no_end_of_the_report(fleet, real, wishes):
     real.write(
@@ -234,6 +244,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("options", "says"), BAD, ids=[says for _options, says in BAD])
 def test_bad_values_are_one_sentence(fleet, options, says):
     said, _unused = fleet(options, "--limit", "web1", ends=2)
@@ -247,6 +258,7 @@ def test_only_the_table_without_a_folder(fleet, holder):
     assert not fleet.out.exists()
 
 
+@pytest.mark.matrix
 def test_no_table_where_the_output_is_for_machines(fleet):
     said, result = fleet(dict(DEST, table=False), "--limit", "web1")
     assert result["table"][0].startswith("HOST ")
@@ -305,6 +317,7 @@ def test_it_works_from_an_installed_collection(fleet, real, tmp_path):
     assert (real.collection / "docs" / "fleet-report.schema.json").is_file()
 
 
+@pytest.mark.matrix
 def test_the_documentation_is_found(real):
     done = real.run("ansible-doc", "harbormaster.ports.fleet_report")
     assert done.returncode == 0, done.stderr

@@ -28,10 +28,6 @@ from zoo import world
 FOLDERS = [folder for folder in os.environ.get("HARBORMASTER_ANSIBLE_BIN", "").split(os.pathsep) if folder]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "newest: with the newest ansible-core only")
-
-
 def _core(folder: str) -> str:
     """A short name for the ids of tests: that of the environment."""
     return Path(folder).parent.name

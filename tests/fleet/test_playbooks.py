@@ -78,7 +78,9 @@ def test_check_of_a_part(busy):
     assert run.stats()["ports_check"]["complete"] is True
 
 
-@pytest.mark.parametrize("limit", ["all", "lost1", "web1,lost1"])
+@pytest.mark.parametrize(
+    "limit", ["all", *(pytest.param(some, marks=pytest.mark.matrix) for some in ("lost1", "web1,lost1"))]
+)
 def test_report_whatever_fails(busy, limit):
     """Some hosts, or all of them, can't be reached; one has no Python, or a plan that can't be used."""
     busy.hosts["web3"]["ansible_python_interpreter"] = "/nonexistent/python3"
@@ -101,6 +103,7 @@ def test_report_whatever_fails(busy, limit):
         assert "clear_ports_plan[1].port: '80-' is not usable" in run.said("Write the report")
 
 
+@pytest.mark.matrix
 def test_report_of_a_fleet_that_is_well(site):
     site.hold("web1", 8080, name="nginx")
     site.plan([{"port": "8080/tcp", "keep": "nginx"}])
@@ -149,6 +152,7 @@ def test_command_lines_only_when_asked_for(site, commands):
     assert (site.place in (site.folder / "port-report" / "report.json").read_text(encoding="utf-8")) is commands
 
 
+@pytest.mark.matrix
 def test_the_configuration_does_not_matter(busy):
     """A strategy and a fatal switch that would end the play before its last tasks."""
     busy.settings = {"ANSIBLE_STRATEGY": "free", "ANSIBLE_ANY_ERRORS_FATAL": "true"}
@@ -161,6 +165,7 @@ def test_the_configuration_does_not_matter(busy):
     assert len(rows(run.said("Show all hosts"), "lost1")) == 1, run.text
 
 
+@pytest.mark.matrix
 def test_the_controller_needs_neither_become_nor_an_interpreter(busy):
     """Those of the hosts are broken, so each task that used them on the controller would fail."""
     for variables in busy.hosts.values():

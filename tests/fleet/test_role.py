@@ -203,6 +203,7 @@ def test_a_bad_plan_is_one_sentence(site):
     assert site.alive("web1", pid)
 
 
+@pytest.mark.matrix
 def test_what_cannot_be_seen_is_not_free(site):
     """The user's become reaches the role, which sets none of its own. Here it leads to somebody who sees nothing."""
     pid = site.hold("web1", 8080)

@@ -52,6 +52,7 @@ def replace_by_protected(site, host):
     return site.hold(host, PORT, name="NetworkManager")
 
 
+@pytest.mark.matrix
 def test_a_protected_holder_stops_its_host_only(shop):
     holder = replace_by_protected(shop, "web2")
     run = shop.play(ROLLING, ports_deploy_role="shop", shop_version=2)
@@ -70,7 +71,9 @@ def test_a_protected_holder_stops_its_host_only(shop):
     ]
 
 
-@pytest.mark.parametrize(("share", "later"), [(30, "version 1"), (50, "version 2")])
+@pytest.mark.parametrize(
+    ("share", "later"), [(30, "version 1"), pytest.param(50, "version 2", marks=pytest.mark.matrix)]
+)
 def test_too_many_failures_end_the_roll_out(shop, share, later):
     """Two of four: more than 30 %, and not more than 50 %."""
     for host in ("web1", "web2"):
@@ -83,6 +86,7 @@ def test_too_many_failures_end_the_roll_out(shop, share, later):
     assert (sentence in run.text) is (share == 30)
 
 
+@pytest.mark.matrix
 def test_a_host_that_is_not_reached_stops_by_itself_only(shop):
     shop.hosts = {"lost1": {}, **shop.hosts}
     shop.unreachable()
@@ -93,6 +97,7 @@ def test_a_host_that_is_not_reached_stops_by_itself_only(shop):
     assert versions(shop) == dict.fromkeys(shop.names, "version 2")
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("serial", [1, 2])
 def test_a_host_that_is_lost_in_the_middle_ends_the_roll_out(shop, serial):
     """It stands somewhere between two versions, and nobody knows where. Those of its batch are not left there too."""
@@ -117,6 +122,7 @@ def test_a_host_that_is_lost_in_the_middle_ends_the_roll_out(shop, serial):
     assert ("and 1 were lost in the middle of a deploy (web1)" in run.text) is (serial == 2)
 
 
+@pytest.mark.matrix
 def test_a_deploy_that_fails_and_one_that_proves_false(shop):
     """web1 fails while it deploys; on web2 somebody else takes the port, which only verify can tell."""
     shop.write(
@@ -141,6 +147,7 @@ def test_a_deploy_that_fails_and_one_that_proves_false(shop):
     assert versions(shop, "web3", "db1") == dict.fromkeys(("web3", "db1"), "version 2")
 
 
+@pytest.mark.matrix
 def test_check_mode(shop):
     run = shop.play(ROLLING, "--check", ports_deploy_role="shop", shop_version=2)
     assert run.returncode == 0, run.text
@@ -148,6 +155,7 @@ def test_check_mode(shop):
     assert versions(shop) == dict.fromkeys(shop.names, "version 1")
 
 
+@pytest.mark.matrix
 def test_without_a_role_nothing_is_touched(shop):
     run = shop.play(ROLLING)
     assert run.returncode == 2
@@ -168,10 +176,12 @@ def examples():
 @pytest.mark.parametrize(
     ("name", "serial", "share", "deployed"),
     [
-        ("Deploy in batches", 1, 50, []),  # web1 fails: with one host a batch, that is all of the batch
+        pytest.param(
+            "Deploy in batches", 1, 50, [], marks=pytest.mark.matrix
+        ),  # web1 fails: with one host a batch, that is all of the batch
         ("Deploy in batches", 2, 50, ["web2", "web3", "db1"]),
-        ("Deploy in batches", 2, 0, []),  # web2 stops where it is
-        ("Deploy one by one", 1, None, ["web2", "web3", "db1"]),
+        pytest.param("Deploy in batches", 2, 0, [], marks=pytest.mark.matrix),  # web2 stops where it is
+        pytest.param("Deploy one by one", 1, None, ["web2", "web3", "db1"], marks=pytest.mark.matrix),
     ],
 )
 def test_the_playbooks_of_the_guide(shop, name, serial, share, deployed):

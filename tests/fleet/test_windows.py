@@ -41,7 +41,9 @@ def mixed(site):
     return site
 
 
-@pytest.mark.parametrize("entry", ["main", "check", "verify"])
+@pytest.mark.parametrize(
+    "entry", ["main", *(pytest.param(some, marks=pytest.mark.matrix) for some in ("check", "verify"))]
+)
 def test_each_host_gets_its_own_module(mixed, entry):
     book = mixed.write(
         "play.yml",

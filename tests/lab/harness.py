@@ -8,11 +8,16 @@
     assert freed.done["changed"]
 
 ``sh`` goes past sshd and is nobody's session; ``ssh`` is a session like Ansible's own.
+
+What the module is sent as was built by Ansible, and it runs in an ssh session; a controller that starts anew for each of
+hundreds of plays would be most of what the machine does. A task that asks for more of Ansible (``play_become``,
+``play_async``, variables, another module) goes through a whole ansible-playbook.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shlex
 import shutil
@@ -31,6 +36,12 @@ PLAY_DEADLINE = 240.0  # seconds; a task that hangs is a failure of its test, no
 BORROW_DEADLINE = 1200.0
 SERVE = "/usr/bin/lab-serve"  # where the PATH of cron and of sh leads too
 MODULE = "harbormaster.ports.port_owner"
+NOT_FAILED = "done is not failed"
+NAME = MODULE.rpartition(".")[2]
+PAYLOAD = "/var/lib/lab/payload"  # the module on a host, as Ansible would send it
+PLAIN = frozenset(
+    ("name", MODULE, "check_mode", "ignore_errors", "register", "when")
+)  # of a task that needs no controller
 # The one thing that check mode does not know: what a program of another account would say, which only a real run asks. A
 # warning about the target of an action says so, in these words.
 UNASKED = "which is not asked now"
@@ -86,11 +97,13 @@ class Freed(t.NamedTuple):
 class Host:
     """One host, ours until ``close``."""
 
-    def __init__(self, name: str, work: Path) -> None:
+    def __init__(self, name: str, lab: Lab) -> None:
         self.name = name
-        self.work = work
+        self.work = lab.work
+        self._lab = lab
         self._undo: list[t.Callable[[], t.Any]] = []
         self._spoilt = False
+        self._brought = ""
         # The first line makes it a program whose name is the file's.
         self.write(SERVE, "#!/usr/bin/python3\n" + (HERE / "serve.py").read_text(encoding="utf-8"), "755")
 
@@ -290,7 +303,7 @@ class Host:
         options["state"] = "free"
         tasks = [self._task("predicted", True, options), self._task("done", False, options)]
         if again:
-            tasks.append({**self._task("again", False, options), "when": "done is not failed"})
+            tasks.append({**self._task("again", False, options), "when": NOT_FAILED})
         results = self.play(tasks)
         freed = Freed(results["predicted"], results["done"], results.get("again"))
         same(freed.predicted, freed.done)
@@ -306,6 +319,51 @@ class Host:
         return {**task, "name": name, MODULE: module, "check_mode": check, "ignore_errors": True, "register": name}
 
     def play(self, tasks: list[dict], deadline: float = PLAY_DEADLINE, **variables: t.Any) -> dict[str, Result]:
+        """Run tasks over ssh; their results by name."""
+        if variables or any(set(task) - PLAIN for task in tasks):
+            return self.ansible(tasks, deadline, **variables)
+        end = time.monotonic() + deadline
+        results: dict[str, Result] = {}
+        registered: dict[str, Result] = {}
+        for task in tasks:
+            if task.get("when") == NOT_FAILED and registered["done"].failed:
+                continue
+            result = self._directly(task, end - time.monotonic())
+            results[task["name"]] = registered[task["register"]] = result
+        return results
+
+    def _directly(self, task: dict, seconds: float) -> Result:
+        """Run the module of a task in an ssh session."""
+        arguments = {"_ansible_check_mode": task["check_mode"], "_ansible_diff": False, **task[MODULE]}
+        payload = self._payload()
+        command = ["ssh", *hosts.SHARED_CONNECTION, self.name]
+        command.append("/usr/bin/python3 %s/runner.py %s %s" % (payload, payload, zoo.MODULES + NAME))
+        began = time.monotonic()
+        run = subprocess.run(
+            command, input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode(), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, timeout=seconds, check=False
+        )  # fmt: skip
+        result = zoo.Result(run, time.monotonic() - began)
+        # As a controller shows them.
+        result["warnings"] = [
+            one["event"]["msg"] if isinstance(one, dict) else one for one in result.get("warnings", ())
+        ]
+        end = "failed" if result.failed else "ok"
+        shown = {key: value for key, value in result.items() if key != "invocation"}
+        print("%s %s after %.1f s: %s" % (task["name"], end, result.seconds, json.dumps(shown)))
+        return Result(dict(result), end, result.seconds)
+
+    def _payload(self) -> str:
+        """The folder on the host with the module, brought there once."""
+        if not self._brought:
+            made = self._lab.payload(self.name)
+            self._brought = "%s/%s" % (PAYLOAD, made.name)
+            if not self.ok("test -e %s/runner.py" % self._brought):
+                self.sh("mkdir -p " + PAYLOAD)
+                place.docker("cp", made, "%s:%s/" % (self.name, PAYLOAD))
+        return self._brought
+
+    def ansible(self, tasks: list[dict], deadline: float = PLAY_DEADLINE, **variables: t.Any) -> dict[str, Result]:
         """Run tasks through ansible-playbook over ssh; their results by name."""
         folder = Path(tempfile.mkdtemp(dir=self.work))
         book, seen = folder / "play.yml", folder / "results"
@@ -362,6 +420,23 @@ class Host:
         hosts.recreate(self.name)
 
 
+def payload(work: Path, host: str) -> Path:
+    """A folder with the module as Ansible sends it, compiled by the Python of a host. Its name changes with the module."""
+    made = zoo.explode(work, sys.executable, NAME)
+    shutil.copy(zoo.HERE / "runner.py", made / "runner.py")
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(made.rglob("*.py")))).hexdigest()[:12]
+    folder = place.CACHE / "payload" / digest
+    with place.alone("payload"):
+        if not folder.exists():
+            folder.parent.mkdir(exist_ok=True)
+            inside = "/var/lib/lab/new"
+            place.docker("cp", made, "%s:%s" % (host, inside))
+            hosts.sh(host, "python3 -m compileall -q %s" % inside)
+            place.docker("cp", "%s:%s" % (host, inside), folder)
+            hosts.sh(host, "rm -rf " + inside)
+    return folder
+
+
 def same(predicted: Result, done: Result) -> None:
     """Check mode said what a real run then did."""
     if done.failed and not predicted.failed:
@@ -405,6 +480,13 @@ class Lab:
 
     def __init__(self, work: Path) -> None:
         self.work = zoo.collection_path(work)
+        self._payload: Path | None = None
+
+    def payload(self, host: str) -> Path:
+        """The module, made once for a run of the tests."""
+        if self._payload is None:
+            self._payload = payload(self.work, host)
+        return self._payload
 
     @contextlib.contextmanager
     def borrow(self) -> t.Iterator[Host]:
@@ -418,7 +500,7 @@ class Lab:
                         if in_use.exists():
                             hosts.recreate(name)
                         in_use.touch()
-                        host = Host(name, self.work)
+                        host = Host(name, self)
                         try:
                             yield host
                         finally:

@@ -70,7 +70,7 @@ def test_the_name_of_a_container_in_the_hands_of_an_account(host: Host):
     host.sh(
         "for base in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do test -e $base/cgroup.procs && break; done;"
         " base=$base$(sed -n 's/^1:name=systemd:\\(.*\\)/\\1/p; s/^0::\\(.*\\)/\\1/p' /proc/1/cgroup | head -1 | sed 's,/init.scope$,,');"
-        " mkdir $base/given && chown nobody $base/given && mkdir $base/given/docker-%s.scope"
+        " mkdir -p $base/given && chown nobody $base/given && mkdir $base/given/docker-%s.scope"
         " && chown nobody $base/given/docker-%s.scope && echo %d >$base/given/docker-%s.scope/cgroup.procs"
         % (identity, identity, pid, identity)
     )

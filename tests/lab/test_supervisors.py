@@ -141,6 +141,21 @@ def test_a_runit_whose_supervise_does_not_answer(host: Host):
     host.sh("pkill -CONT -x runsv")
 
 
+def test_a_service_directory_in_which_an_account_has_a_part(host: Host):
+    """Root's own tools would write through the link that it has put there; a report runs none of them either."""
+    host.spoil()
+    runit(host)
+    pids = host.wait_held(8080)
+    host.write("/root/precious", "kept")
+    host.sh("chown -R bob /etc/service/web/supervise")
+    host.as_user("bob", "cd /etc/service/web/supervise && mv control kept && ln -s /root/precious control")
+    assert host.look(8080).holder(8080)["kind"] == "process"
+    done = host.free(8080, again=False).done
+    assert done.failed and not done["changed"] and done["reason"] == "supervised", done
+    assert "others than root may write /etc/service/web/supervise" in done["msg"], done
+    assert host.sh("cat /root/precious") == "kept" and host.pids(8080) == pids
+
+
 def test_the_supervisors_own_port(host: Host):
     """supervisord's own interface is the unit's port like any other; its children are not taken along silently."""
     host.spoil()

@@ -191,35 +191,29 @@ def _visible(snapshot: Snapshot, row: Socket) -> bool:
 
 def _owned(snapshot: Snapshot, rows: t.Sequence[Socket], connection: bool) -> t.List[Holder]:
     """One holder for each root-most sharer of these rows."""
-    shares: t.Dict[int, t.List[Socket]] = {}
-    for row in rows:
+    # By the rows' places: any account can have ten thousands of them, and of processes.
+    shares: t.Dict[int, t.List[int]] = {}
+    for place, row in enumerate(rows):
         for pid in snapshot.owners.get(row.inode, ()):
             if pid in snapshot.processes:
-                shares.setdefault(pid, []).append(row)
+                shares.setdefault(pid, []).append(place)
     families: t.Dict[int, t.List[int]] = {}
     for pid in sorted(shares):
         families.setdefault(_root(snapshot, pid, shares), []).append(pid)
     holders = []
     for root in sorted(families):
         pids = (root,) + tuple(pid for pid in families[root] if pid != root)
-        own = tuple(row for row in rows if any(row in shares[pid] for pid in pids))
+        own = tuple(rows[place] for place in sorted({place for pid in pids for place in shares[pid]}))
         holders.append(Holder(CONNECTION if connection else PROCESS, snapshot.processes[root].called, pids, own))
     return holders
 
 
 def _managed(snapshot: Snapshot, wish: Wish, families: t.Sequence[Holder]) -> t.List[Holder]:
     """The families of processes as what their managers make of them, and the containers that no socket shows."""
-    found: t.Dict[t.Tuple[t.Any, ...], Holder] = {}
+    found: t.Dict[t.Tuple[t.Any, ...], t.List[Holder]] = {}
 
     def add(holder: Holder) -> None:
-        known = found.get(holder.key)
-        if known is None:
-            found[holder.key] = holder
-        else:
-            # Two relays of one container, or two processes of one unit, are one holder.
-            pids = known.pids + tuple(pid for pid in holder.pids if pid not in known.pids)
-            sockets = known.sockets + tuple(row for row in holder.sockets if row not in known.sockets)
-            found[holder.key] = known._replace(pids=pids, sockets=sockets)
+        found.setdefault(holder.key, []).append(holder)
 
     for family in families:
         process = snapshot.processes[family.pids[0]]
@@ -230,11 +224,21 @@ def _managed(snapshot: Snapshot, wish: Wish, families: t.Sequence[Holder]) -> t.
         else:
             manager = managers.of(snapshot, family.pids)
             add(_holder(manager, process.called, family.pids, family.sockets))
-    present = {holder.container.id for holder in found.values() if holder.container is not None}
+    present = {parts[0].container.id for parts in found.values() if parts[0].container is not None}
     for container in managers.published(snapshot, wish):
         if container.id not in present:
             add(_holder(managers.publisher(snapshot, container), "", (), ()))
-    return list(found.values())
+    return [_one(parts) for parts in found.values()]
+
+
+def _one(parts: t.Sequence[Holder]) -> Holder:
+    """Two relays of one container, or two processes of one unit, are one holder."""
+    if len(parts) == 1:
+        return parts[0]
+    return parts[0]._replace(
+        pids=tuple(dict.fromkeys(pid for part in parts for pid in part.pids)),
+        sockets=tuple(dict.fromkeys(row for part in parts for row in part.sockets)),
+    )
 
 
 def _add_relay(snapshot: Snapshot, family: Holder, add: t.Callable[[Holder], None]) -> None:

@@ -31,6 +31,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Snapshot,
     Step,
     Target,
+    Unit,
     UnitFacts,
     UnitTarget,
     Wish,
@@ -66,18 +67,32 @@ def ending(snapshot: Snapshot, step: Step) -> t.Set[int]:
     return pids
 
 
-def covered(snapshot: Snapshot, step: Step, others: t.Iterable[Step]) -> t.Tuple[t.Tuple[t.Any, ...], ...]:
-    """The holders of other steps that end with this one, by their keys."""
-    ends = ending(snapshot, step)
-    stopped = {facts.unit for facts in _stopped(snapshot, step)} if not step.settings else set()
-    found: t.List[t.Tuple[t.Any, ...]] = []
-    for other in others:
-        pids = {target.pid for target in other.roots + other.members}
-        pids = pids or {pid for inode in other.inodes for pid in snapshot.owners.get(inode, ())} - {1}
-        chosen = {target.unit for target in other.units}
-        if other is not step and ((pids and pids <= ends) or (chosen and chosen <= stopped)):
-            found += other.holders
-    return tuple(found)
+def covered(snapshot: Snapshot, steps: t.Sequence[Step]) -> t.List[t.Tuple[t.Tuple[t.Any, ...], ...]]:
+    """For each step the holders of the others that end with it, by their keys."""
+    if len(steps) < 2:
+        return [()] * len(steps)
+    # What has to end for a step to be covered, and the steps by one thing of that: an account can have thousands of them.
+    needed: t.List[t.Tuple[t.Set[int], t.Set[Unit]]] = []
+    of: t.Dict[t.Any, t.List[int]] = {}
+    for number, step in enumerate(steps):
+        pids = {target.pid for target in step.roots + step.members}
+        pids = pids or {pid for inode in step.inodes for pid in snapshot.owners.get(inode, ())} - {1}
+        chosen = {target.unit for target in step.units}
+        needed.append((pids, chosen))
+        for thing in (*list(pids)[:1], *list(chosen)[:1]):
+            of.setdefault(thing, []).append(number)
+    answer = []
+    for number, step in enumerate(steps):
+        ends = ending(snapshot, step)
+        stopped = {facts.unit for facts in _stopped(snapshot, step)} if not step.settings else set()
+        near = {other for thing in (*ends, *stopped) for other in of.get(thing, ())}
+        found: t.List[t.Tuple[t.Any, ...]] = []
+        for other in sorted(near - {number}):
+            pids, chosen = needed[other]
+            if (pids and pids <= ends) or (chosen and chosen <= stopped):
+                found += steps[other].holders
+        answer.append(tuple(found))
+    return answer
 
 
 def published(snapshot: Snapshot, step: Step) -> t.Set[t.Tuple[int, str]]:

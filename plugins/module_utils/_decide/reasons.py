@@ -16,6 +16,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
     COLLATERAL,
     CONNECTION,
     ENGINE,
+    HANDED_OVER,
     HIDDEN_OWNER,
     KERNEL_SOCKET,
     LEFTOVER,
@@ -61,6 +62,17 @@ def protected_process(who: str, rule: str, by_task: bool, instead: str = "") -> 
         "%s is protected (%s%s)" % (who, "protect: " if by_task else "", rule),
         "%sif it really has to go, take its name %s, or stop it by hand"
         % (instead + "; " if instead else "", "out of protect" if by_task else "off the list with unprotect"),
+    )
+
+
+def handed_over(who: str, makers: t.Sequence[int]) -> Refusal:
+    """Somebody holds a socket that another account has made, and has not started it: it was passed on (SCM_RIGHTS)."""
+    account = "uid %s" % ", ".join(map(str, makers))
+    return Refusal(
+        HANDED_OVER,
+        "%s has it from %s, which made the socket and passed it on" % (who, account),
+        "stop the processes of %s, which drops what they passed on, with this one in keep; or name it in stop_only"
+        % account,
     )
 
 

@@ -91,6 +91,24 @@ def _own_connection(case: Case) -> t.Optional[Refusal]:
     return None
 
 
+def _handed_over(case: Case) -> t.Optional[Refusal]:
+    """A process of one account with the listener of another one, neither of which has started the other.
+
+    Any account may send its sockets to daemons that take descriptors, root's too: what a process has is not what it serves.
+    Who has made a socket is the kernel's word. On Windows a handle gets into a process of another account by that account alone.
+    """
+    makers = {row.uid for row in case.holder.sockets}
+    if case.holder.container is not None or case.wish.stop_only is not None or makers & {None, 0}:
+        return None
+    for process in case.members:
+        above = (case.snapshot.processes.get(pid) for pid in process.ancestors)
+        accounts = {account for one in (process, *above) if one is not None for account in (one.uid, one.real_uid)}
+        if makers & accounts:
+            return None
+    known = sorted(uid for uid in makers if uid is not None)
+    return reasons.handed_over(case.who, known) if known and case.members else None
+
+
 def _protected(case: Case) -> t.Optional[Refusal]:
     defaults = [name for name in protection.PROTECTED if name not in case.policy.unprotect]
     members: t.Sequence[t.Optional[Process]] = case.members or [None]
@@ -200,6 +218,7 @@ _GUARDS: t.Tuple[Rule, ...] = (
     _first_process,
     _own_ancestor,
     _own_connection,
+    _handed_over,
     _protected,
 )
 _WISHED: t.Tuple[Rule, ...] = (_mismatch, _kept_member, _account)

@@ -46,30 +46,36 @@ Thing = t.TypeVar("Thing")
 def plan(snapshot: Snapshot, policy: Policy, ports: t.Sequence[PortPlan]) -> t.List[Step]:
     """The steps for every holder that was found stoppable, in the order of the ports, each holder once."""
     found: t.List[Step] = []
+    # Where the step of a holder, or of a unit, is.
+    places: t.Dict[t.Tuple[t.Any, ...], int] = {}
     for port in ports:
         for holder in port.holders:
             if not holder.stoppable:
                 continue
             step = _step(snapshot, policy, port, holder)
-            at = next((number for number, other in enumerate(found) if _together(other, step)), None)
-            if at is None:
+            at = min((places[key] for key in _keys(step) if key in places), default=len(found))
+            if at == len(found):
                 found.append(step)
             else:
                 found[at] = _merged(found[at], step)
+            for key in _keys(step):
+                places.setdefault(key, at)
     found = _units_together(found)
     wished = {row for step in found for row in step.sockets}
     asked = {(port.wish.port, port.wish.protocol) for port in ports}
     # What is asked for itself is nobody's collateral.
     named = {holder.unit.name for port in ports for holder in port.holders if holder.stoppable and holder.unit}
+    others = _held_by(snapshot, wished)
+    covers = managed_steps.covered(snapshot, found)
     return [
         step._replace(
-            also_frees=_also_frees(snapshot, step, wished, asked),
+            also_frees=_also_frees(snapshot, step, others, asked),
             dependants=tuple(name for name in step.dependants if name not in named),
             restarters=restarts.of(snapshot, step),
             watch=restarts.delay(snapshot, step),
-            covers=managed_steps.covered(snapshot, step, found) if len(found) > 1 else (),
+            covers=covers[number],
         )
-        for step in found
+        for number, step in enumerate(found)
     ]
 
 
@@ -226,13 +232,9 @@ def as_target(process: Process) -> Target:
     )
 
 
-def _together(first: Step, second: Step) -> bool:
-    """Whether two steps are one: the same holder, or units of one manager that stop in one call anyway."""
-    if first.actuator != second.actuator:
-        return False
-    if set(first.holders) & set(second.holders):
-        return True
-    return bool({target.unit for target in first.units} & {target.unit for target in second.units})
+def _keys(step: Step) -> t.List[t.Tuple[t.Any, ...]]:
+    """What makes two steps one: the same holder, or a unit of one manager, which stops in one call anyway."""
+    return [(step.actuator, key) for key in (*step.holders, *(target.unit for target in step.units))]
 
 
 def _merged(first: Step, second: Step) -> Step:
@@ -272,29 +274,45 @@ def _both_undone(first: Step, second: Step) -> str:
 
 
 def _union(first: t.Tuple[Thing, ...], second: t.Tuple[Thing, ...]) -> t.Tuple[Thing, ...]:
-    return first + tuple(one for one in second if one not in first)
+    return tuple(dict.fromkeys(first + second))
+
+
+# A row that nobody asked for, and who has it.
+Held = t.Tuple[Socket, t.FrozenSet[int]]
+
+
+def _held_by(snapshot: Snapshot, wished: t.AbstractSet[Socket]) -> t.Mapping[int, t.Sequence[Held]]:
+    """The rows that a server holds and no step takes away, with who has them, by the first of these processes.
+
+    :param wished: rows that some step takes away.
+    """
+    found: t.Dict[int, t.List[Held]] = {}
+    for row in snapshot.other_sockets + snapshot.sockets:
+        if row in wished or not (row.protocol == UDP or row.state in (LISTEN, BOUND)):
+            continue
+        owners = frozenset(snapshot.owners.get(row.inode, ())) - {1}
+        if owners:
+            found.setdefault(min(owners), []).append((row, owners))
+    return found
 
 
 def _also_frees(
-    snapshot: Snapshot, step: Step, wished: t.AbstractSet[Socket], asked: t.AbstractSet[t.Tuple[int, str]]
+    snapshot: Snapshot,
+    step: Step,
+    others: t.Mapping[int, t.Sequence[Held]],
+    asked: t.AbstractSet[t.Tuple[int, str]],
 ) -> t.Tuple[str, ...]:
     """Ports that only what this step stops has, and that nobody asked for.
 
-    :param wished: rows that some step takes away.
+    :param others: see `_held_by`.
     :param asked: (port, protocol) of the wishes.
     """
     if step.actuator == "destroy":
         return ()
     labels = managed_steps.published(snapshot, step) - asked
     pids = managed_steps.ending(snapshot, step)
-    for row in snapshot.other_sockets + snapshot.sockets:
-        owners = set(snapshot.owners.get(row.inode, (0,))) - {1}
-        if (
-            row not in wished
-            and (row.protocol == UDP or row.state in (LISTEN, BOUND))
-            and owners
-            and pids.issuperset(owners)
-            and (not step.settings or resolving.frees(step.settings, row))
-        ):
-            labels.add((row.port, row.protocol))
+    for pid in pids:
+        for row, owners in others.get(pid, ()):
+            if pids.issuperset(owners) and (not step.settings or resolving.frees(step.settings, row)):
+                labels.add((row.port, row.protocol))
     return tuple("%d/%s" % label for label in sorted(labels))

@@ -20,7 +20,12 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Process
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import docker, docker_engines, namespaces
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    docker,
+    docker_engines,
+    namespaces,
+    processes,
+)
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.engines import (
     DOCKER_HELPERS,
     PODMAN_HELPERS,
@@ -111,7 +116,14 @@ def _claim(container: Container, chains: t.Sequence[t.Sequence[Process]]) -> t.O
         relays = relays or holder.name in docker_engines.RELAYS or holder.name in PODMAN_HELPERS
     if not inside and not relays:
         return None
-    return container._replace(claimed=True, inside=tuple(sorted(inside)), orchestrator="")
+    pid = container.pid if user is not None and _is_of(container.pid, user) else 0
+    return container._replace(claimed=True, inside=tuple(sorted(inside)), orchestrator="", pid=pid)
+
+
+def _is_of(pid: int, user: int) -> bool:
+    """Whether a process is an account's: of another one, also of this very task, its engine tells nothing."""
+    one = processes.describe([pid], commands=False).get(pid) if pid > 1 else None
+    return one is not None and namespaces.belongs_to(one, user)
 
 
 def _unasked(chains: t.Sequence[t.Sequence[Process]], found: Found) -> t.List[Container]:

@@ -10,6 +10,7 @@ only when it is root's, by its program; and of a program that writes its own pid
 from __future__ import annotations
 
 import os
+import stat
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
@@ -78,23 +79,34 @@ def watched(known: t.Mapping[int, Process], holders: t.Sequence[int], talk: Talk
 
 
 def _may_tell_of(pid_file: str, process: t.Optional[Process]) -> bool:
-    """Whether who writes this pid file may say that a process is the one: root, or the process's own account."""
-    writer = _writer(pid_file) if pid_file else 0
-    return writer in evidence.accounts() or (process is not None and process.account == writer)
+    """Whether monit's word that a process is the one that it watches is good.
+
+    Root says so with a pid file that only root may write, and another account with its own of its own processes. Without
+    a pid file that is known (it matches a pattern, or the configuration is not for our eyes) any account could have made
+    its process look like the one: only root's are believed.
+    """
+    if process is None:
+        return False
+    if not pid_file:
+        return process.account in evidence.accounts()
+    if evidence.owner(pid_file, stat.S_IFREG):
+        return True
+    writer = _writer(pid_file)
+    return writer is not None and process.account == writer
 
 
-def _writer(path: str) -> int:
-    """The first account on the way to a file that is not root; 0 when there is none, or when nobody could say."""
+def _writer(path: str) -> t.Optional[int]:
+    """The first account on the way to a file that is not root; None when there is none, or when nobody could say."""
     here = ""
     for part in path.split("/"):
         here += "/" + part if part else ""
         try:
             found = os.lstat(here or "/")
         except OSError:
-            return 0
+            return None
         if found.st_uid not in evidence.accounts():
             return found.st_uid
-    return 0
+    return None
 
 
 def _checks(files: t.Sequence[str]) -> t.Dict[str, str]:

@@ -12,6 +12,7 @@ and what it says counts for processes of that account alone; what it calls itsel
 from __future__ import annotations
 
 import os
+import stat
 import typing as t
 from functools import partial
 
@@ -264,8 +265,9 @@ def _directory(group: Group, talk: Talk) -> t.Dict[int, Supervised]:
     folder = supervisor_talk.folder(group.supervisor.pid)
     if not folder:
         return group.each("its service directory can't be read")
-    if group.user is None and evidence.folder(folder) is None:
-        return group.each("others than root may write its service directory %s" % folder)
+    why = _unproven(folder) if group.user is None else ""
+    if why:
+        return group.each(why)
     program = folder.rstrip("/").rpartition("/")[2]
     text, why = talk.ask([*tools.ask, folder], group.user)
     pid = supervisor_words.parse_service_pid(text)
@@ -280,6 +282,34 @@ def _directory(group: Group, talk: Talk) -> t.Dict[int, Supervised]:
             )
         found[child.pid] = base
     return found
+
+
+# What the tools open in "supervise" of a service directory: they write to a FIFO and read the file (as runit's sv, s6-svc and
+# daemontools' svc do).
+_OPENED = (("control", stat.S_IFIFO), ("ok", stat.S_IFIFO), ("status", stat.S_IFREG))
+
+
+def _unproven(folder: str) -> str:
+    """Why its tools are not started in a service directory as ourselves; empty when they may be.
+
+    They follow links and write to what they find, so others than root may have no word in any folder that they go to.
+    ``supervise`` may be a link of root's to another place.
+    """
+    if evidence.folder(folder) is None:
+        return "others than root may write its service directory %s" % folder
+    inner = os.path.join(folder, "supervise")
+    if evidence.folder(inner) is None:
+        return "others than root may write %s" % inner
+    for name, kind in _OPENED:
+        path = os.path.join(inner, name)
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError:
+            # The tool says so in its own words.
+            continue
+        if stat.S_IFMT(mode) != kind:
+            return "%s is not what a supervisor makes there" % path
+    return ""
 
 
 def _boot(folder: str) -> bool:

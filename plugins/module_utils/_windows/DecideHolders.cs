@@ -172,8 +172,11 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         private static List<Holder> Owned(Snapshot snapshot, IEnumerable<Socket> rows, bool connection)
         {
             Dictionary<int, List<Socket>> shares = new Dictionary<int, List<Socket>>();
+            // Any account can have ten thousands of rows, and of processes.
+            Dictionary<Socket, int> places = new Dictionary<Socket, int>();
             foreach (Socket row in rows)
             {
+                places[row] = places.Count;
                 foreach (int pid in OwnersOf(snapshot, row).Where(snapshot.Processes.ContainsKey))
                 {
                     if (!shares.ContainsKey(pid))
@@ -187,7 +190,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
             foreach (IGrouping<int, int> family in shares.Keys.OrderBy(pid => pid).GroupBy(pid => Root(snapshot, pid, shares)).OrderBy(one => one.Key))
             {
                 IEnumerable<int> pids = new[] { family.Key }.Concat(family.Where(pid => pid != family.Key));
-                List<Socket> own = rows.Where(row => family.Any(pid => shares[pid].Contains(row))).ToList();
+                List<Socket> own = family.SelectMany(pid => shares[pid]).Distinct().OrderBy(row => places[row]).ToList();
                 holders.AddRange(OfFamily(snapshot, Listed.Of(pids), own, connection));
             }
             return holders;

@@ -51,6 +51,11 @@ RIGHTS = (
     "--volume", "/var/lib/docker", "--volume", "/var/lib/containers",
 )  # fmt: skip
 
+# For ssh: one connection a host that stays open, as Ansible's own does.
+SHARED_CONNECTION = (
+    "-F", str(SSH_CONFIG), "-o", "ControlMaster=auto", "-o", "ControlPersist=120s", "-o", "ControlPath=%s/ssh/%%n-%%r" % RUN,
+)  # fmt: skip
+
 # Comes when it is first asked for, and stays.
 PASSING = ("bob dbus-daemon",)
 
@@ -187,11 +192,10 @@ Host *
   LogLevel ERROR
 """
     replace(SSH_CONFIG, text)
-    control = "-F %s -o ControlMaster=auto -o ControlPersist=120s -o ControlPath=%s/ssh/%%n-%%r" % (SSH_CONFIG, RUN)
     inventory = {
         "all": {
             "vars": {
-                "ansible_ssh_args": control,
+                "ansible_ssh_args": " ".join(SHARED_CONNECTION),
                 "ansible_ssh_pipelining": True,
                 "ansible_python_interpreter": "/usr/bin/python3",
             },

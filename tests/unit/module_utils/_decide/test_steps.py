@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._decide import decide, steps
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
@@ -17,6 +19,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Supervised,
     Target,
     Unit,
+    UnitFacts,
     UnitTarget,
     Wish,
 )
@@ -72,3 +75,32 @@ def test_who_is_just_ending_has_not_become_another_program():
     assert judged.is_still(Target(100, 1, "web", names=("web",)))
     assert not judged.is_still(Target(100, 1, "web", exe="/usr/bin/postgres", names=("postgres",), image=8))
     assert not judged.is_still(Target(100, 2, "web", names=("web",)))
+
+
+def crowd(number, together):
+    """So many processes of one account, each with a listener of its own on the port; in one unit, or in none."""
+    unit = Unit("crowd.service") if together else None
+    known = {1: Process(1, "systemd", 0, uid=0, proven=("systemd",))}
+    for pid in range(100, 100 + number):
+        known[pid] = Process(pid, "crowd", 1, uid=65534, real_uid=65534, ancestors=(1,), unit=unit)
+    return Snapshot(
+        sockets=tuple(Socket("tcp", "ipv4", "0.0.0.0", 8080, "LISTEN", inode=pid) for pid in range(100, 100 + number)),
+        owners={pid: (pid,) for pid in range(100, 100 + number)},
+        processes=known,
+        units={unit: UnitFacts(unit)} if unit else {},
+    )
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("state", ["present", "free"])
+def test_a_crowd_of_holders_takes_time_in_proportion(state, together):
+    spent = []
+    for number in (200, 800):
+        snapshot, runs = crowd(number, together), []
+        for _again in range(2):
+            began = time.process_time()
+            plan = decide.decide(snapshot, [Wish(8080, "tcp")], Policy(state=state))
+            runs.append(time.process_time() - began)
+        assert {row.inode for holder in plan.ports[0].holders for row in holder.sockets} == set(snapshot.owners)
+        spent.append(min(runs))
+    assert spent[1] < 9 * spent[0], spent

@@ -183,6 +183,7 @@ def below_an_ancestor(place, may_ask):
 def test_an_ancestor_of_roots_is_no_first_process_of_nobodys_container(in_netns, place):
     (found, _blind), pid = in_netns(below_an_ancestor, place, True)
     assert [one.inside for one in found] == [()]
+    assert [one.pid for one in found] == [0], "this very task would be said to be in it"
 
 
 def descends(place):
@@ -219,6 +220,7 @@ def own_children(place):
 def test_a_holder_that_descends_from_the_first_process_is_in_it(in_netns, place):
     found, pid = in_netns(descends, place)
     assert [one.inside for one in found] == [(pid,)]
+    assert all(one.pid > 1 for one in found)
 
 
 def full_backlogs(place, uid, may_ask):

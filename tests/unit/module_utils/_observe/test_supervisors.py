@@ -227,7 +227,7 @@ def monit(host, monkeypatch, tmp_path):
     files = {"/etc/monit/monitrc": recorded.MONITRC, "/run/mweb.pid": "1202\n"}
     monkeypatch.setattr(supervisor_talk, "MONIT_PID_FILES", ("/proc/self/stat",))
     monkeypatch.setattr(monit_module, "daemon", lambda: 50)
-    monkeypatch.setattr(monit_module, "_writer", lambda path: 0)
+    monkeypatch.setattr(evidence, "owner", lambda path, kind: path if path in files else None)
     monkeypatch.setattr(evidence, "read", lambda path, most=0: files[path].encode() if path in files else None)
     host.arguments = ["/usr/bin/monit"]
     host.files = files
@@ -280,7 +280,27 @@ def test_monit_is_not_asked_with_a_configuration_that_others_may_write(monit):
 
 def test_who_writes_a_pid_file_tells_of_its_own_processes_only(monit, monkeypatch):
     monit.answers = {"status": recorded.MONIT}
+    monkeypatch.setattr(evidence, "owner", lambda path, kind: None)
     monkeypatch.setattr(monit_module, "_writer", lambda path: 4000)
     assert supervised(HOLDERS, {1202}, True) == {}
     own = {**HOLDERS, 1202: HOLDERS[1202]._replace(real_uid=4000)}
     assert supervised(own, {1202}, True)[1202].program == "mweb"
+
+
+def test_without_a_pid_file_that_is_known_roots_processes_alone_are_watched(monit, monkeypatch):
+    """Any account can make a process look like what a pattern means."""
+    monit.answers = {"status": recorded.MONIT}
+    monit.files["/etc/monit/monitrc"] = recorded.MONITRC.replace("pidfile", "matching")
+    assert supervised({**HOLDERS, 1202: HOLDERS[1202]._replace(real_uid=4000)}, {1202}, True) == {}
+    roots = {**HOLDERS, 1202: HOLDERS[1202]._replace(real_uid=0, uid=0)}
+    assert supervised(roots, {1202}, True)[1202].program == "mweb"
+
+
+def test_a_pid_file_that_is_gone_or_open_to_all_proves_nothing(tmp_path):
+    process = HOLDERS[1202]._replace(real_uid=0, uid=0)
+    path = tmp_path / "web.pid"
+    told = monit_module._may_tell_of
+    assert not told(str(path), process)
+    path.write_text("1202")
+    path.chmod(0o666)
+    assert not told(str(path), process)

@@ -17,7 +17,7 @@ import tempfile
 import time
 
 import pytest
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import snapshot, supervisor_talk
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import snapshot, supervisor_talk, supervisors
 
 NOBODY = pwd.getpwnam("nobody")
 MAN = pwd.getpwnam("man")
@@ -344,3 +344,30 @@ def test_pid_files_of_what_monit_watches_are_not_waited_for_either(place, monkey
     assert asking.daemon() == daemon.pid
     found, seconds = look_at_us()
     assert found.supervised == {} and seconds < 8
+
+
+@pytest.mark.parametrize("whose", ["root", "theirs", "link", "control", "ok", "status", "fifo"])
+def test_a_service_directory_is_roots_in_all_that_its_tools_open(place, whose):
+    """They follow links and write: what root's command would open in there must not be in somebody else's hands."""
+    service = os.path.join(place.root, "web")
+    inner = os.path.join(service, "supervise")
+    os.mkdir(service, 0o755)
+    if whose == "link":
+        # As distributions do it, though to root's folder.
+        inner = os.path.join(place.root, "theirs", "supervise")
+        os.symlink(inner, os.path.join(service, "supervise"))
+    os.mkdir(inner, 0o755)
+    os.mkfifo(os.path.join(inner, "control"))
+    os.mkfifo(os.path.join(inner, "ok"))
+    place.file(os.path.join(inner, "status"), "")
+    assert whose == "link" or supervisors._unproven(service) == ""
+    if whose == "theirs":
+        os.chown(inner, NOBODY.pw_uid, NOBODY.pw_gid)
+    elif whose == "fifo":
+        os.unlink(os.path.join(inner, "status"))
+        os.mkfifo(os.path.join(inner, "status"))
+    elif whose in ("control", "ok", "status"):
+        os.unlink(os.path.join(inner, whose))
+        os.symlink(place.file("precious", "kept"), os.path.join(inner, whose))
+    why = supervisors._unproven(service)
+    assert bool(why) == (whose != "root") and (whose == "root" or "/supervise" in why), why
