@@ -52,6 +52,8 @@ _AGENTS = frozenset(
 )
 _TCP_ESTABLISHED = 1 << 1  # a bit of the states' numbers in net/tcp_states.h
 
+_VARIABLE = b"SSH_CONNECTION"
+
 # client address and port, server address and port; as sshd(8) writes them into SSH_CONNECTION
 Session = t.Tuple[str, int, str, int]
 
@@ -169,9 +171,9 @@ def _of_relatives(pid: int, known: t.Mapping[int, Process], rows: t.Mapping[int,
 
 
 def _sessions(self_pids: t.AbstractSet[int]) -> t.Set[Session]:
-    values = {os.environ.get("SSH_CONNECTION", "")}
+    values = {os.environ.get(_VARIABLE.decode("ascii"), "")}
     for pid in self_pids - {os.getpid()}:
-        values.add(processes.read_environment(pid).get(b"SSH_CONNECTION", b"").decode("ascii", "replace"))
+        values.add(processes.read_environment(pid, (_VARIABLE,)).get(_VARIABLE, b"").decode("ascii", "replace"))
     found = (parse_session(value) for value in values)
     return {session for session in found if session}
 

@@ -38,6 +38,7 @@ _FLAGS = frozenset(
 _SHORT_FLAGS = frozenset("ditPqh")
 _FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _NAME = re.compile(rb"^name:[ \t]*[\"']?([a-z0-9][a-z0-9_-]*)", re.MULTILINE)
+_VARIABLE = b"COMPOSE_PROJECT_NAME"
 _SETTING = re.compile(rb"^COMPOSE_PROJECT_NAME=[\"']?([a-z0-9][a-z0-9_-]*)", re.MULTILINE)
 _NOT_IN_A_PROJECT = re.compile(r"[^a-z0-9_-]")
 
@@ -112,7 +113,7 @@ def _client(pid: int) -> t.Optional[Client]:
     except OSError:
         return None
     words = tuple(printable(word) for word in line.rstrip(b"\0").split(b"\0"))
-    variables = processes.read_environment(pid)
+    variables = processes.read_environment(pid, (_VARIABLE,))
     return Client(process.unit, process.account, words, folder, _lineage(known, process), variables)
 
 
@@ -244,7 +245,7 @@ def _project(client: Client, options: t.Mapping[str, str], files: t.Sequence[byt
     said = options.get("-p") or options.get("--project-name")
     if said:
         return said
-    variable = client.variables.get(b"COMPOSE_PROJECT_NAME", b"")
+    variable = client.variables.get(_VARIABLE, b"")
     setting = _SETTING.search(_read(client, os.path.join(folder, ".env")))
     named = next((match for match in map(_NAME.search, files) if match), None)
     for match in (setting, named):

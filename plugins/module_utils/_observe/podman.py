@@ -239,10 +239,8 @@ def parse_conmon(command_line: bytes) -> t.Optional[t.Tuple[str, ...]]:
 
 def _environment(pid: int) -> t.Tuple[t.Tuple[str, str], ...]:
     """What an account's own podman has set for its helpers."""
-    found = processes.read_environment(pid)
-    return tuple(
-        sorted((os.fsdecode(name), os.fsdecode(value)) for name, value in found.items() if name in _VARIABLES and value)
-    )
+    found = processes.read_environment(pid, _VARIABLES)
+    return tuple(sorted((os.fsdecode(name), os.fsdecode(value)) for name, value in found.items() if value))
 
 
 class _Refused(Exception):
