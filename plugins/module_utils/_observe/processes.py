@@ -21,8 +21,6 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
 
 # Longer chains of parents are no real ones; a chain that is read while it changes must not keep us either.
 MAX_ANCESTORS = 128
-# The kernel's limit for arguments is a quarter of the stack limit; what is behind this would be cut anyway.
-_MAX_FILE = 4 << 20
 # TASK_COMM_LEN of linux/sched.h, without its NUL: a name of this length may have been longer.
 _LONGEST_COMM = 15
 # Of a command line, what may name a program: an interpreter's options and script.
@@ -31,8 +29,14 @@ _LONGEST_WORDS = 4096
 _SHIMS = ("containerd-shim", "conmon", "crio-conmon", "runc", "crun")
 
 _UID = re.compile(rb"^Uid:\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})$", re.MULTILINE)
-# What is shown of a command line, and so all that is searched.
+# What is shown of a command line, and so all that is searched; and what is read of it: any account has one of megabytes.
+# Of two bytes more the first one may be the end of its last word, and the second one says that there is more.
 _LONGEST_COMMAND = 4096
+_MOST_OF_COMMAND = _LONGEST_COMMAND + 2
+# Of /proc/[pid]/stat and status: the first is much shorter, and in the second the accounts stand before what may be long,
+# the list of 65536 groups. A control group has a path of at most 4096 characters, in one line for each of 14 hierarchies.
+_MOST_OF_STATE = 4096
+_MOST_OF_GROUPS = 64 << 10
 # Of an environment, what is searched: so long may one variable be at most (MAX_ARG_STRLEN of linux/binfmts.h). And how
 # much of it is read at once.
 _LONGEST_ENVIRONMENT = 128 << 10
@@ -99,27 +103,36 @@ def parse_command(data: bytes) -> t.Optional[str]:
     """The masked command line out of /proc/[pid]/cmdline; None when there is none (kernel threads, zombies).
 
     A program that has rewritten its title leaves one string, padded with NULs to the length of the old one.
+
+    :param data: its beginning is enough. Where there is more, also behind very many NULs, the text says so.
     """
+    more = len(data) >= _MOST_OF_COMMAND
     data = data.rstrip(b"\0")
     if not data:
         return None
     # its patterns take a few milliseconds to compile, which a look at free ports need not spend
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe.masking import mask_command
 
+    cut = len(data) > _LONGEST_COMMAND
     words = data[:_LONGEST_COMMAND].split(b"\0")
-    return mask_command([word.decode("utf-8", "surrogateescape") for word in words], len(data) > _LONGEST_COMMAND)
+    shown = mask_command([word.decode("utf-8", "surrogateescape") for word in words], cut)
+    return shown[: _LONGEST_COMMAND - 4] + " ..." if more and not cut else shown
 
 
 def whole_name(comm: bytes, exe: t.Optional[str], arguments: bytes) -> t.Optional[str]:
     """The name that the kernel has cut to 15 bytes, out of the executable's path or the script's; None when it is whole.
 
-    :param arguments: content of /proc/[pid]/cmdline. A script's name is behind that of its interpreter.
+    :param arguments: beginning of /proc/[pid]/cmdline. A script's name is behind that of its interpreter.
     """
     if len(comm) < _LONGEST_COMM:
         return None
     begin = printable(comm)
     paths = [] if exe is None else [exe[: -len(" (deleted)")] if exe.endswith(" (deleted)") else exe]
-    paths += [printable(word) for word in arguments.split(b"\0")[:2]]
+    words = arguments[:_MOST_OF_COMMAND].split(b"\0", 2)
+    if len(words) < 3 and len(arguments) >= _MOST_OF_COMMAND:
+        # the last one may go on behind what was read
+        del words[-1]
+    paths += [printable(word) for word in words[:2]]
     names = [path.rpartition("/")[2] for path in paths]
     return next((name for name in names if name.startswith(begin) and name != begin), None)
 
@@ -251,7 +264,8 @@ class _Look:
             # gone, pid 0 (the parent of the first process of a namespace), or hidden from us
             return False
         try:
-            stat_data, status_data = _content(directory, "stat"), _content(directory, "status")
+            stat_data = _content(directory, "stat", _MOST_OF_STATE)
+            status_data = _content(directory, "status", _MOST_OF_STATE)
             if not stat_data or not status_data:
                 # ENOENT: it ended after its directory was opened
                 return False
@@ -260,19 +274,19 @@ class _Look:
             proven: t.Tuple[str, ...] = ()
             arguments, apart = b"", ""
             if full:
-                groups = _content(directory, "cgroup")
+                groups = _content(directory, "cgroup", _MOST_OF_GROUPS)
                 unit, container = cgroups.parse(groups, self._own_root(), self._whose())
                 if self._commands and container is None:
                     apart = _namespace(directory, unit is not None, b"/session-" in groups)
             if full and (self._commands or len(stat.comm) >= _LONGEST_COMM):
-                path, arguments = _exe(directory), _content(directory, "cmdline")
+                path, arguments = _exe(directory), _content(directory, "cmdline", _MOST_OF_COMMAND)
                 whole = whole_name(stat.comm, path, arguments)
                 if self._commands:
                     exe, command = path, parse_command(arguments)
                     proven = _proven(directory, stat, uids, path, arguments)
             elif self._commands and len(set(uids)) == 1 and uids.real_uid in evidence.accounts():
                 # What is farther up may be a supervisor, an agent or a login daemon: then it matters what it really is.
-                arguments = _content(directory, "cmdline")
+                arguments = _content(directory, "cmdline", _MOST_OF_COMMAND)
                 proven = _proven(directory, stat, uids, _exe(directory), arguments)
             watches = _watched(proven, arguments, uids.real_uid)
         except OSError:
@@ -345,22 +359,20 @@ class _Look:
         return self._root
 
 
-def _content(directory: int, name: str) -> bytes:
-    """One file of an open /proc/[pid]; empty where this kernel has no such file."""
+def _content(directory: int, name: str, most: int) -> bytes:
+    """The beginning of a file of an open /proc/[pid], at most so many bytes; empty where this kernel has no such file."""
     try:
         handle = os.open(name, os.O_RDONLY, dir_fd=directory)
     except FileNotFoundError:
         return b""
     try:
-        data = os.read(handle, 4096)
-        size = len(data)
+        data = os.read(handle, most)
         # a read of /proc may give less than is there; only nothing is the end
-        while data and size < _MAX_FILE:
-            more = os.read(handle, 1 << 16)
+        while data and len(data) < most:
+            more = os.read(handle, most - len(data))
             if not more:
                 break
             data += more
-            size = len(data)
         return data
     finally:
         os.close(handle)

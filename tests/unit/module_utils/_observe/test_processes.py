@@ -81,6 +81,28 @@ def test_parse_command(data, command):
     assert processes.parse_command(data) == command
 
 
+def test_the_longest_command_line_that_is_shown_whole():
+    """4096 characters, and the NUL of the last word."""
+    whole = b"app\0" + b"-x\0" * 1363 + b"-xy\0"
+    assert processes.parse_command(whole) == "app" + " -x" * 1363 + " -xy"
+    assert processes.parse_command(whole + b"y")[-4:] == " ..."
+    assert len(processes.parse_command(whole[:-1] + b"y" * 5000)) <= 4096
+
+
+def test_what_stands_behind_many_empty_arguments_is_not_left_out_silently():
+    """What was read of it may be a title, or the beginning of something that is to be overlooked."""
+    assert (
+        processes.parse_command((b"app\0-x" + b"\0" * 5000 + b"--evil\0")[: processes._MOST_OF_COMMAND]) == "app -x ..."
+    )
+
+
+def test_half_of_a_scripts_name_is_none():
+    script = b"/opt/" + b"d" * 4067 + b"/a-script-with-a-name-that-goes-on"
+    arguments = b"python3\0" + script + b"\0"
+    whole = processes.whole_name(b"a-script-with-a", "/usr/bin/python3", arguments[: processes._MOST_OF_COMMAND])
+    assert whole in (None, "a-script-with-a-name-that-goes-on")
+
+
 # --- real ones
 
 WAIT = "print(1, flush=True); input()"
@@ -154,11 +176,11 @@ def test_one_that_vanishes_in_the_middle_is_left_out(monkeypatch, at):
     process = subprocess.Popen(["/bin/sleep", "60"])
     real = processes._content
 
-    def content(directory, name):
+    def content(directory, name, *most):
         if name == at and process.poll() is None:
             process.kill()
             process.wait()
-        return real(directory, name)
+        return real(directory, name, *most)
 
     monkeypatch.setattr(processes, "_content", content)
     assert processes.describe([process.pid]) == {}
@@ -273,6 +295,20 @@ def test_of_a_long_environment_the_beginning_is_read(start, bytes_read):
     del bytes_read[:]
     assert processes.read_environment(pid, (b"FIRST",)) == {b"FIRST": b"1"}
     assert sum(bytes_read) < 32 << 10
+
+
+def test_of_a_long_command_line_the_beginning_is_read(start, bytes_read):
+    pid = start(sys.executable, "-c", WAIT, "first", *["x" * 120_000] * 12, "last")
+    del bytes_read[:]
+    short = processes.describe([os.getpid()])[os.getpid()]
+    before = sum(bytes_read)
+    del bytes_read[:]
+    found = processes.describe([pid])[pid]
+    # It is read with its ancestors, which are those of this process and this process.
+    assert sum(bytes_read) - before < 16 << 10
+    assert short.command is not None
+    assert found.command.startswith("%s -c '%s' first " % (sys.executable, WAIT)) and found.command.endswith("...")
+    assert len(found.command) <= 4096 + len("...")
 
 
 def test_half_a_variable_is_none(start):
