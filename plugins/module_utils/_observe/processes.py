@@ -15,6 +15,7 @@ import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process, Unit
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import cgroups
@@ -137,15 +138,23 @@ def whole_name(comm: bytes, exe: t.Optional[str], arguments: bytes) -> t.Optiona
     return next((name for name in names if name.startswith(begin) and name != begin), None)
 
 
-def describe(pids: t.Iterable[int], commands: bool = True) -> t.Dict[int, Process]:
+def describe(
+    pids: t.Iterable[int],
+    commands: bool = True,
+    clock: t.Optional[Clock] = None,
+    late: t.Optional[t.Set[int]] = None,
+) -> t.Dict[int, Process]:
     """These processes and all of their ancestors; who has vanished meanwhile is left out.
 
     Ancestors have name, user and start time; only the asked ones and their direct parents have executable, command line,
     unit and container too.
 
     :param commands: False leaves out executables and command lines, and the parents' unit and container.
+    :param clock: of the look.
+    :param late: takes the asked processes that are left out although they are there, as there was no time to read them and
+        everything above them: nothing is said of what stands below something unknown.
     """
-    look = _Look(commands)
+    look = _Look(commands, clock)
     asked = set(pids)
     for pid in asked:
         look.read(pid, True)
@@ -158,7 +167,10 @@ def describe(pids: t.Iterable[int], commands: bool = True) -> t.Dict[int, Proces
             if above in look.facts or not look.read(above, False):
                 break
             above = look.facts[above].stat.parent_pid
-    return {pid: look.process(pid) for pid in sorted(look.facts)}
+    left_out = {pid for pid in asked if look.late and look.is_late(pid)}
+    if late is not None:
+        late.update(left_out)
+    return {pid: look.process(pid) for pid in sorted(look.facts) if pid not in left_out}
 
 
 def start_ticks(pid: int) -> t.Optional[int]:
@@ -245,8 +257,10 @@ class _Facts(t.NamedTuple):
 class _Look:
     """One look at some processes, in which nothing is read twice."""
 
-    def __init__(self, commands: bool = True) -> None:
+    def __init__(self, commands: bool = True, clock: t.Optional[Clock] = None) -> None:
         self._commands = commands
+        self._clock = clock
+        self.late: t.Set[int] = set()
         self.facts: t.Dict[int, _Facts] = {}
         self._users: t.Dict[int, str] = {}
         self._boot: t.Optional[float] = None
@@ -255,9 +269,12 @@ class _Look:
         self._ticks_a_second = os.sysconf("SC_CLK_TCK")
 
     def read(self, pid: int, full: bool) -> bool:
-        """Add one process; False when it is not there (any more)."""
+        """Add one process; False when it is not there (any more), or there is no time: then it is one of the ``late``."""
         if pid in self.facts:
             return True
+        if self._clock is not None and pid > 0 and self._clock.over:
+            self.late.add(pid)
+            return False
         try:
             directory = os.open("/proc/%d" % pid, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
@@ -296,6 +313,14 @@ class _Look:
             os.close(directory)
         self.facts[pid] = _Facts(stat, uids, exe, command, unit, container, whole, proven, watches, apart)
         return True
+
+    def is_late(self, pid: int) -> bool:
+        """Whether there was no time for the process itself, or for one above it."""
+        for _unused in range(MAX_ANCESTORS):
+            if pid not in self.facts:
+                return pid in self.late
+            pid = self.facts[pid].stat.parent_pid
+        return False
 
     def process(self, pid: int) -> Process:
         """One process that was read, with the chain of parents as far as these were read too."""

@@ -15,6 +15,7 @@ import time
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import processes
 
 psutil = pytest.importorskip("psutil")
@@ -209,6 +210,42 @@ def test_a_kernel_thread():
     if found is None or found.name != "kthreadd":
         pytest.skip("by design: this PID namespace has no kernel threads")
     assert (found.exe, found.command, found.parent_pid) == (None, None, 0)
+
+
+class Countdown(Clock):
+    """A clock that is over when it was looked at so often."""
+
+    def __init__(self, looks):
+        super().__init__()
+        self.looks = looks
+
+    @property
+    def over(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_for_whom_there_was_no_time_is_not_gone(start):
+    pid = start(sys.executable, "-c", WAIT)
+    late = set()
+    assert processes.describe([pid], clock=Clock(-1), late=late) == {}
+    assert late == {pid}
+    late = set()
+    assert set(processes.describe([pid, 0], clock=Clock(), late=late)) == set(processes.describe([pid]))
+    assert late == set()
+
+
+def test_who_stands_below_one_for_whom_there_was_no_time(start):
+    """A supervisor, a container's monitor or our own shell may be among those."""
+    pid = start(sys.executable, "-c", WAIT)
+    above = processes.describe([pid])[pid].ancestors
+    for looks in range(1 + len(above)):
+        late = set()
+        assert pid not in processes.describe([pid], clock=Countdown(looks), late=late)
+        assert late == {pid}
+    late = set()
+    assert processes.describe([pid], clock=Countdown(1 + len(above)), late=late)[pid].ancestors == above
+    assert late == set()
 
 
 def test_nobody_and_nothing():
