@@ -11,7 +11,8 @@ and sudo detach the module from its connection. So a holder counts as a carrier 
 * it is the sshd of any session, when our own can't be told: a session that was forwarded a port (``ssh -R``) can be
   stopped only when it surely is somebody else's;
 * it is an agent that takes tasks from elsewhere: these look the same for everybody;
-* it is the local other end of our own session: a multiplexer or tunnel in front of sshd.
+* it is the local other end of our own session: a multiplexer or tunnel in front of sshd;
+* it is an sshd or an agent into which there was no time to look: it can't be told from the one that runs this task.
 
 The server that has started our own session counts too, whose connections are those of its children: ancestry finds it
 in a task that waits for its end, and not in one that is async.
@@ -23,12 +24,14 @@ proven one with its name: the process of a session runs as the session's user.
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SourceRefused
 from ansible_collections.harbormaster.ports.plugins.module_utils._known import AGENTS, SSH
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     ESTABLISHED,
     TCP,
@@ -63,6 +66,7 @@ def carriers(
     owners: t.Mapping[int, t.Sequence[int]],
     self_pids: t.AbstractSet[int],
     units: t.Optional[t.Mapping[Unit, UnitFacts]] = None,
+    tables: t.Optional[descriptors.Tables] = None,
 ) -> t.Dict[int, str]:
     """The holders that may carry our connection, and why, as the end of a sentence that begins with the process.
 
@@ -70,8 +74,11 @@ def carriers(
     :param owners: inode -> pids; these are the holders.
     :param self_pids: this process and its ancestors.
     :param units: what the service managers said.
+    :param tables: what processes have open, within the clock of the look.
     """
-    holders = {pid for pids in owners.values() for pid in pids}
+    tables = tables or descriptors.Tables(Clock())
+    # Who would stop and could not be read in time may hold anything.
+    holders = {pid for pids in owners.values() for pid in pids} | tables.late
     ssh = {pid for pid in holders if pid in known and is_ssh(known[pid], known)}
     agents = {pid for pid in holders if pid in known and is_agent(known[pid], units or {})}
     sessions = _sessions(self_pids)
@@ -80,19 +87,24 @@ def carriers(
         rows = {row.inode: row for row in _established(sessions) if row.inode} if sessions else {}
     else:
         rows = {row.inode: row for row in _established() if row.inode}
+    if not rows:
+        return {}
     found: t.Dict[int, str] = {}
     far_ends = {(server, server_port, client, client_port) for client, client_port, server, server_port in sessions}
-    connected = {pid: descriptors.inodes_of(pid) & set(rows) for pid in holders}
+    connected = {pid: _connections(pid, rows, tables) for pid in holders}
     for pid in agents:
-        if connected[pid]:
+        if connected[pid] is None:
+            found[pid] = "is an agent whose connections could not be read in time, and may be what runs this task"
+        elif connected[pid]:
             found[pid] = "is an agent with an open connection, and may be what runs this task"
-    for pid in holders:
-        if any(_ends(rows[inode]) in sessions for inode in connected[pid]):
+    for pid, inodes in connected.items():
+        # Of others that could not be read in time nothing says that they carry anything.
+        if any(_ends(rows[inode]) in sessions for inode in inodes or ()):
             found[pid] = "has the very connection that SSH_CONNECTION names"
-        elif any(_ends(rows[inode]) in far_ends for inode in connected[pid]):
+        elif any(_ends(rows[inode]) in far_ends for inode in inodes or ()):
             found[pid] = "is the near end of the SSH connection that runs this task"
     if ssh:
-        found.update(_ssh_carriers(ssh, connected, rows, sessions, known, self_pids))
+        found.update(_ssh_carriers(ssh, rows, sessions, known, self_pids, tables))
     return found
 
 
@@ -129,45 +141,69 @@ def parse_session(value: str) -> t.Optional[Session]:
 
 def _ssh_carriers(
     ssh: t.AbstractSet[int],
-    connected: t.Mapping[int, t.AbstractSet[int]],
     rows: t.Mapping[int, Socket],
     sessions: t.AbstractSet[Session],
     known: t.Mapping[int, Process],
     self_pids: t.AbstractSet[int],
+    tables: descriptors.Tables,
 ) -> t.Dict[int, str]:
     own = {inode for inode, row in rows.items() if _ends(row) in sessions}
     above = processes.describe(self_pids)
+    # Whether our own session can be told from every other one.
+    sure = True
     for pid in self_pids & set(above):
         # Ours by ancestry: whatever calls itself so there can only be our own session's.
         if is_ssh(above[pid], above) or above[pid].name in _SSH:
-            own |= descriptors.inodes_of(pid) & set(rows)
+            mine = _connections(pid, rows, tables)
+            sure = sure and mine is not None
+            own |= mine or set()
     # one session may be two processes, a privileged one and its child, and either may hold the port
-    near = {pid: connected[pid] | _of_relatives(pid, known, rows) for pid in ssh}
+    near = {pid: _near(pid, known, rows, tables) for pid in ssh}
+    late = {pid for pid, inodes in near.items() if inodes is None}
+    found: t.Dict[int, str] = {}
     if own:
-        found = {pid: "is the SSH session that runs this task" for pid in ssh if near[pid] & own}
+        found = {pid: "is the SSH session that runs this task" for pid in ssh if own.intersection(near[pid] or ())}
         if set(found) < ssh:
-            started = ssh & _above(own) - set(found)
-            found.update(dict.fromkeys(started, "has started the SSH session that runs this task"))
-        return found
-    return {
-        pid: "is an SSH session with an open connection, and can't be told from the one that runs this task"
-        for pid in ssh
-        if near[pid]
-    }
+            started, all_seen = _above(own, tables.clock)
+            says = "has started the SSH session that runs this task"
+            found.update(dict.fromkeys(ssh & started - set(found), says))
+            if not all_seen:
+                late = set(ssh)
+    if not own or not sure:
+        text = "is an SSH session with an open connection, and can't be told from the one that runs this task"
+        found.update({pid: text for pid in ssh - set(found) if near[pid]})
+    text = "is an SSH server that could not be looked into in time, and can't be told from the one that runs this task"
+    found.update(dict.fromkeys(late - set(found), text))
+    return found
 
 
-def _above(inodes: t.AbstractSet[int]) -> t.Set[int]:
-    """The ancestors of who has these connections: with async they are no ancestors of ours any more."""
-    owners = {pid for pids in descriptors.scan(inodes).owners.values() for pid in pids}
-    return set(processes.describe(owners, commands=False))
+def _above(inodes: t.AbstractSet[int], clock: Clock) -> t.Tuple[t.Set[int], bool]:
+    """The ancestors of who has these connections, and whether there was time to find all: with async they are no ancestors
+    of ours any more.
+    """
+    scan = descriptors.scan(inodes, clock)
+    late: t.Set[int] = set()
+    owners = {pid for pids in scan.owners.values() for pid in pids}
+    found = set(processes.describe(owners, commands=False, clock=clock, late=late))
+    return found, not late and errno.ETIME not in scan.refused.values()
 
 
-def _of_relatives(pid: int, known: t.Mapping[int, Process], rows: t.Mapping[int, Socket]) -> t.Set[int]:
-    """Connections of the parent, when it is an SSH server itself. Of a child: it has its parent's descriptors."""
+def _connections(pid: int, rows: t.Mapping[int, Socket], tables: descriptors.Tables) -> t.Optional[t.Set[int]]:
+    """Inodes of those of these connections that a process has; None when there was no time to see."""
+    found = tables.of(pid)
+    return None if found is None else found.intersection(rows)
+
+
+def _near(
+    pid: int, known: t.Mapping[int, Process], rows: t.Mapping[int, Socket], tables: descriptors.Tables
+) -> t.Optional[t.Set[int]]:
+    """Connections of an SSH server and of its parent, when that is one itself. A child has its parent's descriptors."""
+    own = _connections(pid, rows, tables)
     parent = known.get(known[pid].parent_pid)
-    if parent is None or not _SSH.intersection(parent.proven):
-        return set()
-    return descriptors.inodes_of(parent.pid) & set(rows)
+    if own is None or parent is None or not _SSH.intersection(parent.proven):
+        return own
+    above = _connections(parent.pid, rows, tables)
+    return None if above is None else own | above
 
 
 def _sessions(self_pids: t.AbstractSet[int]) -> t.Set[Session]:

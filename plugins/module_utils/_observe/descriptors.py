@@ -27,14 +27,22 @@ import signal
 import time
 import typing as t
 
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
+
 # A child pays for itself (2 to 5 ms for the fork and what it copies) when about this many links are left to read.
 FORK_AFTER = 4000
 # A child that reports nothing for this long is stuck on something of the kernel's; we then read its share too.
 _CHILD_TIMEOUT = 20.0
+# Seconds that it may be late with that, once the search has come to its end.
+_CHILD_GRACE = 1.0
 # Seconds for one scan. An account can have a million descriptors open in each of its processes, and they take 1 s each.
 LONGEST = 10.0
+# Seconds in which it has to be seen that a process has let a socket go.
+_LETTING_GO = 2.0
 # After so many descriptors the clock is looked at.
-_GLANCE = 16384
+_GLANCE = 4096
+# Tables with more sockets than this are not kept: an account can have half a million in each.
+_KEPT = 4096
 # More than this is no report of ours: a million sharers.
 _REPORT_LIMIT = 32 << 20
 
@@ -67,12 +75,15 @@ class _Tally:
         self.seen = 0
 
 
-def scan(inodes: t.AbstractSet[int]) -> Scan:
-    """Find every process that has one of these sockets open."""
+def scan(inodes: t.AbstractSet[int], clock: t.Optional[Clock] = None) -> Scan:
+    """Find every process that has one of these sockets open.
+
+    :param clock: of the look. At most half of what is left is taken, so that who was found can still be asked about.
+    """
     wanted = {b"socket:[%d]" % inode: inode for inode in inodes if inode}
     if not wanted:
         return Scan({}, {}, hidepid(), 0)
-    tally = _Tally(time.monotonic() + LONGEST)
+    tally = _Tally(time.monotonic() + (LONGEST if clock is None else min(LONGEST, clock.left() / 2)))
     pids = _pids()
     with _Here() as here:
         read = _links_here if here.can_return else _links_by_fd
@@ -92,32 +103,78 @@ def scan(inodes: t.AbstractSet[int]) -> Scan:
     return Scan({inode: tuple(sorted(found)) for inode, found in owners.items()}, tally.refused, hidepid(), tally.seen)
 
 
-def inodes_of(pid: int) -> t.Set[int]:
-    """Inodes of all sockets that a process has open; none when it is gone or may not be looked at."""
+def inodes_of(pid: int, clock: t.Optional[Clock] = None) -> t.Optional[t.Set[int]]:
+    """Inodes of all sockets that a process has open; none when it is gone or may not be looked at.
+
+    :returns: None when there was no time to read them all, which says nothing of what it holds.
+    """
+    clock = clock or Clock()
+    if clock.over:
+        return None
     found = set()
     try:
-        for link in _links_by_fd(b"/proc/%d/fd" % pid):
+        for number, link in enumerate(_links_by_fd(b"/proc/%d/fd" % pid), 1):
             if link.startswith(b"socket:["):
                 found.add(int(link[8:-1]))
+            if not number % _GLANCE and clock.over:
+                return None
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-            # It is we who are short of something: "holds nothing" would be a lie.
-            raise
+        _must_not_be_ours(error)
         # gone or refused, in the middle perhaps: what was read is true, more is not to be had
     return found
 
 
-def still_holds(pid: int, inodes: t.Iterable[int]) -> bool:
+class Tables:
+    """What single processes have open, read once in a look.
+
+    :param clock: of the look.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.late: t.Set[int] = set()
+        self._known: t.Dict[int, t.Set[int]] = {}
+
+    def of(self, pid: int) -> t.Optional[t.Set[int]]:
+        """As `inodes_of`. Who could not be read in time is among the ``late`` from then on."""
+        if pid in self._known:
+            return self._known[pid]
+        found = inodes_of(pid, self.clock)
+        if found is None:
+            self.late.add(pid)
+        elif len(found) <= _KEPT:
+            self._known[pid] = found
+        return found
+
+
+def still_holds(pid: int, inodes: t.Iterable[int], clock: t.Optional[Clock] = None) -> bool:
     """Whether the process still has at least one of these sockets open, as far as can be seen.
 
-    Its threads are asked too: the first one may have ended, and any of them may have a table of its own.
+    Its threads are asked too: the first one may have ended, and any of them may have a table of its own. Where there is no
+    time to see everything it may still hold them, and that is the answer: a look has found it with them, and somebody
+    who fills his table must not be passed over for that.
     """
-    if not inodes_of(pid).isdisjoint(inodes):
-        return True
-    tally = _Tally(time.monotonic() + LONGEST)
     wanted = {b"socket:[%d]" % inode: inode for inode in inodes if inode}
+    if not wanted:
+        return False
+    clock = clock or Clock(_LETTING_GO)
+    if clock.over:
+        return True
+    try:
+        for number, link in enumerate(_links_by_fd(b"/proc/%d/fd" % pid), 1):
+            if link in wanted or (not number % _GLANCE and clock.over):
+                return True
+    except OSError as error:
+        _must_not_be_ours(error)
+    tally = _Tally(clock.until)
     _look_at_threads([b"%d" % pid], wanted, _links_by_fd, tally)
-    return bool(tally.hits)
+    return bool(tally.hits) or errno.ETIME in tally.refused.values()
+
+
+def _must_not_be_ours(error: OSError) -> None:
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        # It is we who are short of something: "holds nothing" would be a lie.
+        raise error
 
 
 def hidepid() -> bool:
@@ -184,17 +241,17 @@ def _links_here(directory: bytes) -> t.Iterator[bytes]:
 
 
 def _links_by_fd(directory: bytes) -> t.Iterator[bytes]:
-    """The same without moving. A list: the directory is closed again when this returns."""
+    """The same without moving, each one only when it is asked for."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         read = functools.partial(os.readlink, dir_fd=handle)
-        found = []
-        for name in os.listdir(handle):
-            try:
-                found.append(os.fsencode(read(name)))
-            except FileNotFoundError:
-                continue  # closed since it was listed
-        return iter(found)
+        with os.scandir(handle) as entries:
+            for entry in entries:
+                try:
+                    link = os.fsencode(read(entry.name))
+                except FileNotFoundError:
+                    continue  # closed since it was listed
+                yield link
     finally:
         os.close(handle)
 
@@ -328,7 +385,7 @@ class _Child:
         known = set(wanted.values())
         done = set()
         part = _Tally(tally.until)
-        for line in self._lines():
+        for line in self._lines(tally.until):
             kind, *words = line.split()
             numbers = [int(word) for word in words]
             if kind == b"h" and numbers[0] in known:
@@ -345,9 +402,10 @@ class _Child:
                 part = _Tally(tally.until)
         return done
 
-    def _lines(self) -> t.List[bytes]:
+    def _lines(self, until: float) -> t.List[bytes]:
         data = b""
-        until = time.monotonic() + _CHILD_TIMEOUT
+        now = time.monotonic()
+        until = min(now + _CHILD_TIMEOUT, max(now, until) + _CHILD_GRACE)
         poll = select.poll()
         poll.register(self._answer, select.POLLIN)
         while len(data) < _REPORT_LIMIT:
@@ -385,6 +443,9 @@ def _look_at_threads(pids: t.Iterable[bytes], wanted: t.Mapping[bytes, int], rea
     """Read the descriptors of threads that have a table of their own."""
     share = None
     for pid in pids:
+        if time.monotonic() > tally.until:
+            tally.refused.setdefault(int(pid), errno.ETIME)
+            return
         # Also of processes that were refused: the directory of a dead leader belongs to root, those of its threads do not.
         try:
             threads = os.listdir(b"/proc/%b/task" % pid)

@@ -137,9 +137,9 @@ def _of_others(
                 text = "the Docker engine of uid %d: it was not asked in time" % uid
                 blind.append(Blind(BLIND_OF_ANOTHER, text, advice="free the ports of fewer accounts in one task"))
                 continue
-            paths = candidates(pid, unix_sockets.by_text(unix_sockets.table(pid)))[:_MOST_PLACES]
-            several = min(len(pids), _MOST_DAEMONS)
-            reached = _reached(Engine(pid, uid, ""), paths, time.monotonic() + share / several, ())
+            tables = descriptors.Tables(Clock(share / min(len(pids), _MOST_DAEMONS)))
+            paths = candidates(pid, unix_sockets.by_text(unix_sockets.table(pid)), tables)[:_MOST_PLACES]
+            reached = _reached(Engine(pid, uid, ""), paths, tables.clock.until, (), tables)
             _add(reached, found, blind, BLIND_OF_ANOTHER)
 
 
@@ -149,7 +149,8 @@ def _ours(pids: t.Mapping[int, int], clock: Clock, found: t.List[Engine], blind:
     concerned = sorted(pids)
     if not concerned:
         return
-    owned = {inode for pid in concerned for inode in descriptors.inodes_of(pid)}
+    tables = descriptors.Tables(clock)
+    owned = {inode for pid in concerned for inode in tables.of(pid) or ()}
     named = {path for pid in concerned for path in _named(pid)}
     table, _sure = unix_sockets.listening(
         lambda inode, path: inode in owned or path.endswith(_USUAL) or path in named, clock.left(_CONNECT)
@@ -158,9 +159,9 @@ def _ours(pids: t.Mapping[int, int], clock: Clock, found: t.List[Engine], blind:
     # Those that are certainly here first: what they listen on can't be another one's.
     for pid in sorted(concerned, key=lambda pid: here[pid] is None):
         there = table if here[pid] is not False else unix_sockets.by_text(unix_sockets.table(pid))
-        paths = [path for path in candidates(pid, there) if path not in taken]
+        paths = [path for path in candidates(pid, there, tables) if path not in taken]
         until = time.monotonic() + clock.left(_BOUND)
-        reached = _reached(Engine(pid, pids[pid], ""), paths, until, concerned)
+        reached = _reached(Engine(pid, pids[pid], ""), paths, until, concerned, tables)
         if isinstance(reached, Engine):
             taken.update(paths)
         elif here[pid] is not None or (paths and reached.refused):
@@ -221,12 +222,16 @@ def _unproven(pid: int) -> t.Optional[str]:
     return "the process %s (pid %d): not asked, as others than root may write its program" % (engine_api.PROGRAM, pid)
 
 
-def candidates(pid: int, there: t.Mapping[int, str]) -> t.List[str]:
+def candidates(pid: int, there: t.Mapping[int, str], tables: t.Optional[descriptors.Tables] = None) -> t.List[str]:
     """Paths of the sockets that may be an engine's API, the likeliest one first.
 
     :param there: inode -> path of the sockets of its network namespace that somebody listens on.
     """
-    own = {there[inode] for inode in descriptors.inodes_of(pid) if inode in there}
+    mine = (tables or descriptors.Tables(Clock())).of(pid)
+    if mine is None:
+        # With more time it could be seen which socket is its own. So none is guessed.
+        return []
+    own = {there[inode] for inode in mine if inode in there}
     if not own:
         # Its descriptors are not for our eyes: then what it was told on its command line, and the usual place.
         named = _named(pid)
@@ -241,7 +246,11 @@ def _named(pid: int) -> t.Set[str]:
 
 
 def _reached(
-    engine: Engine, paths: t.Sequence[str], until: float, daemon_pids: t.Sequence[int]
+    engine: Engine,
+    paths: t.Sequence[str],
+    until: float,
+    daemon_pids: t.Sequence[int],
+    tables: descriptors.Tables,
 ) -> t.Union[Engine, _Problem]:
     """The engine at the first of these paths where it is the one that listens.
 
@@ -249,7 +258,10 @@ def _reached(
     """
     pid, uid = engine.pid, engine.uid
     problem = _Problem("%s listens on no Unix socket" % engine.name, "start it with -H unix:///run/docker.sock as well")
-    if not paths and not descriptors.inodes_of(pid):
+    if not paths and pid in tables.late:
+        advice = "look whether it has very many files open (ls /proc/%d/fd | wc -l), then run the task again" % pid
+        problem = _Problem("%s was not asked: there was no time to look for its sockets" % engine.name, advice)
+    elif not paths and not tables.of(pid):
         problem = _Problem("%s can't be asked: its sockets can't be seen" % engine.name, WITH_RIGHTS, True)
     for path in paths:
         # Where it has other mounts than we, its path leads somewhere else here.

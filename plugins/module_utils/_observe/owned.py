@@ -43,12 +43,12 @@ def with_owners(
 
     :param other_ports: see `snapshot.observe`, also for the others.
     """
-    sockets, owners, known, scan = _look(list(snapshot.sockets))
+    sockets, owners, known, scan = _look(list(snapshot.sockets), clock)
     unseen = _unseen(sockets, owners)
     if unseen:
         # with the kernel's sockets this pause is spent for nothing; they are rare, and look just like an exiting owner
         time.sleep(_SECOND_LOOK)
-        sockets, owners, known, scan = _look(table.rows(wanted), owners)
+        sockets, owners, known, scan = _look(table.rows(wanted), clock, owners)
         unseen = _unseen(sockets, owners)
     snapshot = snapshot._replace(
         sockets=tuple(sockets),
@@ -62,11 +62,12 @@ def with_owners(
     if not other_ports:
         # Nothing is going to be stopped.
         return snapshot
-    snapshot = _with_other_ports(snapshot, table, wanted)
-    return snapshot._replace(carriers=_carriers(snapshot))
+    tables = descriptors.Tables(clock)
+    snapshot = _with_other_ports(snapshot, table, wanted, tables)
+    return snapshot._replace(carriers=_carriers(snapshot, tables))
 
 
-def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted) -> Snapshot:
+def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted, tables: descriptors.Tables) -> Snapshot:
     """The snapshot with what else would end: other processes of the holders' units and containers, and the other ports of all."""
     holders = {pid for pids in snapshot.owners.values() for pid in pids}
     along = {pid for facts in snapshot.units.values() if facts.up for pid in facts.pids}
@@ -79,10 +80,12 @@ def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted) -> Snaps
     if not holders | along:
         return snapshot
     known = dict(snapshot.processes)
-    known.update(processes.describe(along.difference(known)))
+    late: t.Set[int] = set()
+    known.update(processes.describe(along.difference(known), clock=tables.clock, late=late))
     owners = dict(snapshot.owners)
-    others = _other_sockets(table, wanted, owners, holders | along)
-    return snapshot._replace(processes=known, owners=owners, other_sockets=tuple(others))
+    others = _other_sockets(table, wanted, owners, holders | along, tables)
+    blind = snapshot.blind + _unread(late | tables.late)
+    return snapshot._replace(processes=known, owners=owners, other_sockets=tuple(others), blind=blind)
 
 
 def with_all_owners(
@@ -93,15 +96,15 @@ def with_all_owners(
     A second pass only helps where neither the kernel nor anything that is closed to us explains a missing owner.
 
     :param commands: executables and command lines too.
-    :param clock: bounds what engines are asked.
+    :param clock: bounds the whole of it.
     """
-    sockets, owners, known, scan = _look(list(snapshot.sockets), commands=commands)
+    sockets, owners, known, scan = _look(list(snapshot.sockets), clock, commands=commands)
     kernel = _kernel_owners(_ownerless(sockets, owners))
     if not _is_closed_to_us(scan) and any(
         (row.protocol, row.port) not in kernel for row in _ownerless(sockets, owners)
     ):
         time.sleep(_SECOND_LOOK)
-        sockets, owners, known, scan = _look(rows_again(), owners, commands)
+        sockets, owners, known, scan = _look(rows_again(), clock, owners, commands)
         kernel = _kernel_owners(_ownerless(sockets, owners))
     unseen = any(row.inode and row.inode not in owners for row in sockets)
     wanted = by_protocol((row.protocol, row.port) for row in sockets if row.state in IDLE)
@@ -127,39 +130,61 @@ def _is_closed_to_us(scan: descriptors.Scan) -> bool:
 
 
 def _look(
-    sockets: t.List[Socket], before: t.Optional[Owners] = None, commands: bool = True
+    sockets: t.List[Socket], clock: Clock, before: t.Optional[Owners] = None, commands: bool = True
 ) -> t.Tuple[t.List[Socket], Owners, t.Dict[int, Process], descriptors.Scan]:
-    """Rows, owners and processes. Sockets whose owners are known from before are not searched for again."""
+    """Rows, owners and processes. Sockets whose owners are known from before are not searched for again.
+
+    For whom there was no time counts as refused, and a socket that it has as one whose owners are not seen.
+    """
     inodes = {row.inode for row in sockets if row.inode}
     owners = {inode: pids for inode, pids in (before or {}).items() if inode in inodes}
-    scan = descriptors.scan(inodes.difference(owners))
+    scan = descriptors.scan(inodes.difference(owners), clock)
     owners.update(scan.owners)
-    known = processes.describe({pid for pids in owners.values() for pid in pids}, commands)
+    late: t.Set[int] = set()
+    known = processes.describe({pid for pids in owners.values() for pid in pids}, commands, clock, late)
+    if late:
+        scan.refused.update(dict.fromkeys(late, errno.ETIME))
+        owners = {inode: pids for inode, pids in owners.items() if late.isdisjoint(pids)}
     # who has gone since the scan holds nothing any more
     alive = {inode: tuple(pid for pid in pids if pid in known) for inode, pids in owners.items()}
     return sockets, {inode: pids for inode, pids in alive.items() if pids}, known, scan
 
 
-def _other_sockets(table: Table, wanted: Wanted, owners: Owners, pids: t.Iterable[int]) -> t.List[Socket]:
+def _other_sockets(
+    table: Table, wanted: Wanted, owners: Owners, pids: t.Iterable[int], tables: descriptors.Tables
+) -> t.List[Socket]:
     """Rows of these processes on ports that nobody asked for. Their owners are added to ``owners``."""
+    rows = [row for row in table.idle_rows() if row.inode]
+    # Of what a process has open only these are kept: an account can have half a million others.
+    listed = {row.inode for row in rows}
     having: t.Dict[int, t.List[int]] = {}
     for pid in sorted(pids):
-        for inode in descriptors.inodes_of(pid):
+        for inode in listed.intersection(tables.of(pid) or ()):
             having.setdefault(inode, []).append(pid)
     found = []
-    for row in table.idle_rows():
+    for row in rows:
         if row.inode in having and not port_sets.contains(wanted.get(row.protocol, ()), row.port):
             found.append(row)
             owners[row.inode] = tuple(having[row.inode])
     return found
 
 
-def _carriers(snapshot: Snapshot) -> t.Dict[int, str]:
+def _unread(late: t.AbstractSet[int]) -> t.Tuple[Blind, ...]:
+    """For whom there was no time among those that would stop: what else they hold is not known."""
+    if not late:
+        return ()
+    several = "1 process" if len(late) == 1 else "%d processes" % len(late)
+    text = "there was no time to see what else %s would let go, the first is pid %d" % (several, min(late))
+    advice = "look who has so many files open (ls /proc/PID/fd | wc -l), then run the task again"
+    return (Blind("others_unread", text, len(late), advice),)
+
+
+def _carriers(snapshot: Snapshot, tables: descriptors.Tables) -> t.Dict[int, str]:
     if not snapshot.owners:
         return {}
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers
 
-    return carriers.carriers(snapshot.processes, snapshot.owners, snapshot.self_pids, snapshot.units)
+    return carriers.carriers(snapshot.processes, snapshot.owners, snapshot.self_pids, snapshot.units, tables)
 
 
 def _kernel_owners(rows: t.List[Socket]) -> t.Dict[t.Tuple[str, int], str]:

@@ -88,7 +88,7 @@ def test_real_sockets(in_netns, backend):
 
 
 def test_details_none_looks_at_no_process(in_netns, monkeypatch):
-    monkeypatch.setattr(descriptors, "scan", lambda _inodes: 1 / 0)
+    monkeypatch.setattr(descriptors, "scan", lambda *_unused: 1 / 0)
 
     def look():
         with listen():

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Process, Unit, UnitFacts
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers, processes
 
@@ -163,10 +164,10 @@ def sessions(monkeypatch):
         session.end()
 
 
-def find(*started, self_pids=frozenset()):
+def find(*started, self_pids=frozenset(), tables=None):
     owners = {session.inode: (session.pid,) for session in started}
     known = processes.describe([session.pid for session in started])
-    return carriers.carriers(known, owners, self_pids)
+    return carriers.carriers(known, owners, self_pids, tables=tables)
 
 
 def test_other_holders_are_none_and_cost_no_dump(sessions, monkeypatch):
@@ -181,6 +182,53 @@ def test_an_unknown_own_session_makes_every_session_one(sessions, name):
     found = find(one, two)
     assert set(found) == {one.pid, two.pid}
     assert "can't be told" in found[one.pid]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_into_whom_there_was_no_time_to_look_may_carry_us(sessions, monkeypatch, named):
+    """What was not read is not "no connection": that holds for who is proven to be one of those, and for nobody else."""
+    own, idle, agent, other = sessions("sshd"), sessions("sshd", False), sessions("tailscaled"), sessions("nginx")
+    if named:
+        monkeypatch.setenv("SSH_CONNECTION", own.variable)
+    found = find(own, idle, agent, other, tables=carriers.descriptors.Tables(Clock(-1)))
+    assert set(found) == {own.pid, idle.pid, agent.pid}
+    assert "in time" in found[own.pid] and "can't be told" in found[own.pid]
+    assert "in time" in found[agent.pid] and "agent" in found[agent.pid]
+
+
+def test_who_has_started_our_session_was_not_found_in_time(sessions, monkeypatch):
+    own, other = sessions("sshd"), sessions("sshd")
+    monkeypatch.setenv("SSH_CONNECTION", own.variable)
+    tables = carriers.descriptors.Tables(Clock())
+    assert set(find(own, other, tables=tables)) == {own.pid}
+    tables.clock = Clock(-1)
+    found = find(own, other, tables=tables)
+    assert found[own.pid] == "is the SSH session that runs this task"
+    assert "in time" in found[other.pid] and "can't be told" in found[other.pid]
+
+
+def test_an_ancestor_into_which_there_was_no_time_to_look(sessions, monkeypatch):
+    """It may have one more connection of ours, so those of others can't be told from it."""
+    own, ancestor, other = sessions("sshd"), sessions("sshd"), sessions("sshd")
+    monkeypatch.setenv("SSH_CONNECTION", own.variable)
+    ours = {os.getpid(), ancestor.pid}
+    tables = carriers.descriptors.Tables(Clock())
+    assert set(find(own, other, self_pids=ours, tables=tables)) == {own.pid}
+    real = carriers.descriptors.inodes_of
+    monkeypatch.setattr(
+        carriers.descriptors, "inodes_of", lambda pid, clock: real(pid, Clock(-1) if pid == ancestor.pid else clock)
+    )
+    found = find(own, other, self_pids=ours, tables=carriers.descriptors.Tables(Clock()))
+    assert set(found) == {own.pid, other.pid} and "can't be told" in found[other.pid]
+
+
+def test_who_would_stop_as_well_and_was_not_read_in_time(sessions):
+    """It is nobody's owner, as its sockets were not seen."""
+    one, agent = sessions("nginx"), sessions("tailscaled")
+    tables = carriers.descriptors.Tables(Clock(-1))
+    tables.of(agent.pid)
+    known = processes.describe([one.pid, agent.pid])
+    assert set(carriers.carriers(known, {one.inode: (one.pid,)}, frozenset(), tables=tables)) == {agent.pid}
 
 
 def test_sshd_without_a_connection_is_none(sessions):

@@ -17,6 +17,7 @@ import threading
 import time
 
 import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="by design: reads Linux's /proc")
@@ -147,6 +148,130 @@ def test_inodes_of_and_still_holds(listener, forks):
     ended.wait()
     assert descriptors.inodes_of(ended.pid) == set()
     assert descriptors.inodes_of(0) == set()
+
+
+class Countdown(Clock):
+    """A clock that is over when it was looked at so often."""
+
+    def __init__(self, looks):
+        super().__init__()
+        self.looks = looks
+
+    @property
+    def over(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
+MANY = 3000
+
+
+@pytest.fixture
+def hoarder(forks, listener, monkeypatch):
+    """A process with many descriptors, none of them of the listener."""
+
+    def hoard():
+        listener.close()
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        one = socket.socket()
+        for _unused in range(MANY):
+            os.dup(one.fileno())
+
+    # as many of these as of a hundred thousand
+    monkeypatch.setattr(descriptors, "_GLANCE", MANY // 6)
+    return forks(hoard)
+
+
+@pytest.fixture
+def links_read(monkeypatch):
+    """The links that were read."""
+    read = []
+    real = os.readlink
+
+    def readlink(path, **more):
+        read.append(path)
+        return real(path, **more)
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    return read
+
+
+def test_a_table_that_takes_too_long_is_left_in_the_middle(hoarder, links_read):
+    """An account can have half a million descriptors in each process. What was not read to its end says nothing."""
+    assert descriptors.inodes_of(hoarder, Countdown(3)) is None
+    assert MANY / 10 < len(links_read) < MANY * 0.7
+    del links_read[:]
+    assert len(descriptors.inodes_of(hoarder, Clock(600))) == 1
+    assert len(links_read) > MANY
+
+
+def test_no_table_is_read_when_the_time_is_over(forks, links_read):
+    child = forks()
+    assert descriptors.inodes_of(child, Clock(-1)) is None
+    tables = descriptors.Tables(Clock(-1))
+    assert tables.of(child) is None and tables.late == {child}
+    assert links_read == []
+
+
+def test_a_table_is_read_once_in_a_look(listener, forks, links_read, monkeypatch):
+    child = forks()
+    tables = descriptors.Tables(Clock())
+    assert inode_of(listener) in tables.of(child)
+    before = len(links_read)
+    tables.clock = Clock(-1)
+    assert inode_of(listener) in tables.of(child)
+    assert len(links_read) == before > 0 and tables.late == set()
+    # The largest ones would cost more memory than time.
+    monkeypatch.setattr(descriptors, "_KEPT", 0)
+    tables = descriptors.Tables(Clock())
+    assert tables.of(child) == tables.of(child)
+    assert len(links_read) == 3 * before
+
+
+def test_who_can_not_be_read_in_time_may_still_hold_it(listener, hoarder, forks, links_read):
+    """A process must not escape by filling its table."""
+    inode = inode_of(listener)
+    assert not descriptors.still_holds(hoarder, [inode], Clock(600))
+    del links_read[:]
+    assert descriptors.still_holds(hoarder, [inode], Countdown(3))
+    assert len(links_read) < MANY * 0.7
+    assert descriptors.still_holds(forks(listener.close), [inode], Clock(-1))
+    # To hold nothing of nothing takes no time.
+    assert not descriptors.still_holds(hoarder, [], Clock(-1))
+
+
+def test_threads_that_can_not_be_read_in_time_may_still_hold_it(listener, forks, monkeypatch):
+    inode, child = inode_of(listener), forks(listener.close)
+    clock = Clock(-1)
+    monkeypatch.setattr(Clock, "over", False)
+    assert descriptors.still_holds(child, [inode], clock)
+
+
+def test_one_that_is_found_needs_no_more_links(listener, forks, links_read):
+    child = forks(lambda: [os.dup(2) for _unused in range(500)])
+    assert descriptors.still_holds(child, [inode_of(listener)])
+    assert len(links_read) < 300
+
+
+@pytest.mark.parametrize(("left", "longest"), [(6.0, 3.0), (600.0, 5.0), (-1.0, 0.0)])
+def test_a_scan_leaves_time_for_what_it_finds(listener, monkeypatch, left, longest):
+    """It shares the clock of the look, and with all of it nothing could be said of who was found."""
+    ends = []
+
+    class Tally(descriptors._Tally):
+        def __init__(self, until):
+            ends.append(until)
+            super().__init__(until)
+
+    monkeypatch.setattr(descriptors, "_Tally", Tally)
+    monkeypatch.setattr(descriptors, "_may_fork", lambda: False)
+    begin = time.monotonic()
+    found = descriptors.scan({inode_of(listener)}, Clock(left))
+    assert ends[0] - time.monotonic() <= longest
+    assert ends[0] - begin >= longest - 0.1
+    if left < 0:
+        assert found.owners == {} and found.refused[os.getpid()] == errno.ETIME
 
 
 @pytest.fixture
@@ -290,6 +415,29 @@ def test_what_a_broken_child_leaves_is_read_again(crowd, monkeypatch, end):
     assert sorted(tally.hits) == expected
     assert tally.seen == alone(pids, wanted).seen
     assert tally.refused == {}
+
+
+def test_a_child_is_not_waited_for_when_the_search_is_over(crowd, monkeypatch):
+    """It may be stuck in the kernel, with what another account has made."""
+    pids, wanted, _expected = crowd
+    monkeypatch.setattr(descriptors._Child, "_work", lambda *_unused: signal.pause())
+    monkeypatch.setattr(descriptors, "_CHILD_TIMEOUT", 3600.0)
+    monkeypatch.setattr(descriptors, "_CHILD_GRACE", 0.1)
+
+    def stop(*_unused):
+        raise AssertionError("it waits for its child")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(60)
+    try:
+        tally = descriptors._Tally(time.monotonic() - 1)
+        with descriptors._Here():
+            descriptors._look_together(pids, wanted, descriptors._links_here, tally)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert tally.hits == [] and set(tally.refused.values()) == {errno.ETIME}
+    assert set(tally.refused) == {int(pid) for pid in pids}
 
 
 @pytest.mark.parametrize("fork_after", [0, 10**9])

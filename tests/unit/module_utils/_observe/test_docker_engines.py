@@ -22,7 +22,7 @@ def test_the_sockets_of_a_process(tmp_path, listeners):
 
 def test_without_its_descriptors_the_usual_place_counts(monkeypatch):
     """A process of another user: its command line is all there is, and often it says nothing."""
-    monkeypatch.setattr(docker_engines.descriptors, "inodes_of", lambda pid: set())
+    monkeypatch.setattr(docker_engines.descriptors, "inodes_of", lambda *_unused: set())
     there = {1: "/run/docker.sock", 2: "/srv/docker.sock", 3: "/srv/x.sock"}
     said = {}
     monkeypatch.setattr(docker_engines, "_command", lambda pid: said[pid])
@@ -31,6 +31,19 @@ def test_without_its_descriptors_the_usual_place_counts(monkeypatch):
     for words in (b"-H\0unix:///srv/x.sock", b"--host=unix:///srv/x.sock", b"-Hunix:///srv/x.sock"):
         said[1] = b"dockerd\0" + words + b"\0--debug"
         assert docker_engines.candidates(1, there) == ["/srv/x.sock"]
+
+
+def test_whose_sockets_there_was_no_time_to_see_is_not_proven_to_be_that_engine(tmp_path, listeners, monkeypatch):
+    """Its command line and the usual place would do for one whose descriptors are not for our eyes: here they are."""
+    own = listeners(tmp_path / "docker.sock")
+    there, _sure = unix_sockets.listening(lambda _inode, path: path.startswith(str(tmp_path)))
+    late = Clock(-1)
+    assert docker_engines.candidates(own, there, docker_engines.descriptors.Tables(late)) == []
+    monkeypatch.setattr(docker_engines, "daemons", lambda: [own])
+    monkeypatch.setattr(docker_engines, "_unproven", lambda pid: None)
+    found, (blind,) = docker_engines.running(frozenset(), True, late)
+    assert found == [] and blind.code == docker_engines.BLIND
+    assert "(dockerd, pid %d) was not asked: there was no time" % own in blind.text
 
 
 def test_engines_of_others_are_refused_once(monkeypatch):
@@ -43,7 +56,7 @@ def test_engines_of_others_are_refused_once(monkeypatch):
     monkeypatch.setattr(docker_engines.namespaces, "same", lambda pid, kind: None)
     monkeypatch.setattr(docker_engines, "_account", lambda pid: 0)
     monkeypatch.setattr(docker_engines, "_unproven", lambda pid: None)
-    monkeypatch.setattr(docker_engines, "candidates", lambda pid, there: ["/run/docker.sock"])
+    monkeypatch.setattr(docker_engines, "candidates", lambda *_unused: ["/run/docker.sock"])
     monkeypatch.setattr(docker_engines.engine_api, "peer", refused)
     found, (blind,) = docker_engines.running(frozenset(), True, Clock())
     assert found == [] and "at /run/docker.sock: Permission denied" in blind.text and "become" in blind.advice

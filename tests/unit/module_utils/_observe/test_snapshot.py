@@ -13,6 +13,7 @@ import sys
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SourceRefused
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import BOUND, ESTABLISHED, LISTEN, UNCONN
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     carriers,
@@ -106,7 +107,7 @@ def test_each_protocol_has_its_own_ports(in_netns):
 
 
 def test_a_free_port_costs_no_scan(in_netns, monkeypatch):
-    monkeypatch.setattr(descriptors, "scan", lambda _inodes: 1 / 0)
+    monkeypatch.setattr(descriptors, "scan", lambda *_unused: 1 / 0)
     monkeypatch.setattr(processes, "read_environment", lambda *_unused: 1 / 0)
     found = in_netns(snapshot.observe, BOTH)
     assert (found.sockets, found.owners, found.processes, found.blind, found.carriers) == ((), {}, {}, (), {})
@@ -225,6 +226,77 @@ def test_want_of_time_is_told_before_what_is_refused(monkeypatch):
     assert "no time to look into 2 processes, the first is pid 9" in blind.text and "lsof" in blind.advice
 
 
+class Over(Clock):
+    """A clock by which there is time to search, and none to read who was found."""
+
+    over = True
+
+
+@pytest.mark.parametrize("clock", [Clock(-1), Over()])
+def test_who_could_not_be_read_in_time_is_told_and_not_gone(in_netns, clock):
+    def look():
+        with listen():
+            return snapshot.observe(BOTH, clock=clock)
+
+    found = in_netns(look)
+    assert len(found.sockets) == 1 and found.owners == {}
+    blind = next(blind for blind in found.blind if blind.code == "descriptors_refused")
+    assert "no time" in blind.text
+
+
+def test_all_sharers_are_known_or_none(in_netns):
+    """Who is not read may be the one that must not be stopped."""
+
+    def look():
+        with listen():
+            child = fork_holder()
+            try:
+                late = Late(child)
+                return snapshot.observe(BOTH, clock=late)
+            finally:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+
+    class Late(Clock):
+        def __init__(self, pid):
+            super().__init__()
+            self.pid = pid
+
+    real = processes._Look.read
+
+    def read(self, pid, full):
+        if isinstance(self._clock, Late) and pid == self._clock.pid:
+            self._clock = Over()
+        return real(self, pid, full)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes._Look, "read", read)
+        found = in_netns(look)
+    assert found.owners == {} and "no time" in found.blind[0].text
+
+
+def test_what_else_would_be_let_go_is_not_all_seen(in_netns, monkeypatch):
+    """Other ports of a holder into which there was no time to look: nothing says that there are none."""
+    real = owned._with_other_ports
+
+    def late(found, table, wanted, tables):
+        tables.clock = Clock(-1)
+        return real(found, table, wanted, tables)
+
+    def look():
+        with listen() as server, listen(PORT + 1):
+            seen = snapshot.observe(BOTH, other_ports=True)
+            monkeypatch.setattr(owned, "_with_other_ports", late)
+            return seen, snapshot.observe(BOTH, other_ports=True), inode_of(server), os.getpid()
+
+    seen, found, inode, pid = in_netns(look)
+    assert [row.port for row in seen.other_sockets] == [PORT + 1]
+    assert not [blind for blind in seen.blind if blind.code == "others_unread"]
+    assert found.owners == {inode: (pid,)} and found.other_sockets == ()
+    blind = next(blind for blind in found.blind if blind.code == "others_unread")
+    assert "1 process" in blind.text and str(pid) in blind.text
+
+
 def test_own_socket_of_a_plain_user(in_netns):
     def look():
         ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which a change of the user takes away
@@ -303,9 +375,9 @@ def test_a_socket_that_ends_between_two_looks_is_gone(in_netns, monkeypatch):
         server = listen()
         real = descriptors.scan
 
-        def scan(inodes):
+        def scan(inodes, *clock):
             server.close()
-            return real(inodes)
+            return real(inodes, *clock)
 
         monkeypatch.setattr(descriptors, "scan", scan)
         return snapshot.observe(BOTH)
