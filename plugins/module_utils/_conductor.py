@@ -107,7 +107,7 @@ class SystemEyes:
             # Loaded here: only old kernels and refused netlinks leave such ports.
             from ansible_collections.harbormaster.ports.plugins.module_utils._observe.unlisted import explained
 
-            snapshot = explained(snapshot, unexplained)
+            snapshot = explained(snapshot, unexplained, clock)
         return snapshot._replace(bindable=bindable)
 
     def _observed(self, clock: Clock) -> Snapshot:

@@ -56,11 +56,16 @@ def plan(snapshot: Snapshot, policy: Policy, index: Index, seen: t.Sequence[Port
         from ansible_collections.harbormaster.ports.plugins.module_utils._decide import joint
 
         judged, planned, names = joint.names(snapshot, policy, judged, planned)
+    unread = "; ".join(blind.text for blind in snapshot.blind if blind.code == "others_unread")
     if policy.collateral == "refuse":
-        judged = steps.refuse_collateral(judged, planned)
+        judged = steps.refuse_collateral(judged, planned, unread)
     if any(port.refusal for port in judged):
         return Plan(tuple(judged), (), general)
-    warnings = names + (() if policy.collateral == "accept" else _besides(planned))
+    warnings = names
+    if policy.collateral != "accept":
+        warnings += _besides(planned)
+        # What is not seen is not "nothing".
+        warnings += (unread,) if unread and planned else ()
     warnings += tuple(
         "stopping %s may leave %s alive (KillMode= of its unit): who then still has the port is signalled"
         % (step.target, ", ".join("%s (pid %d)" % (target.name, target.pid) for target in step.survivors))

@@ -366,6 +366,15 @@ def still_held(who: str) -> Refusal:
     )
 
 
+def collateral_unread(who: str, why: str) -> Refusal:
+    """``collateral: refuse``, and the step may free more than was seen."""
+    return Refusal(
+        COLLATERAL,
+        "stopping %s may free other ports too: %s" % (who, why),
+        "run the task again, or allow it with collateral: warn",
+    )
+
+
 def collateral(who: str, ports: str, dependants: str) -> Refusal:
     """``collateral: refuse`` and the step frees or stops more than was asked for."""
     besides = " and".join(text for text in (ports and " free " + ports, dependants and " stop " + dependants) if text)

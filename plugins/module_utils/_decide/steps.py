@@ -108,12 +108,19 @@ def refuse_empty(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) -> t.Li
     )
 
 
-def refuse_collateral(ports: t.Sequence[PortPlan], planned: t.Sequence[Step]) -> t.List[PortPlan]:
-    """The ports, with a refusal on each one whose step would free or stop more than was asked for."""
+def refuse_collateral(ports: t.Sequence[PortPlan], planned: t.Sequence[Step], unread: str = "") -> t.List[PortPlan]:
+    """The ports, with a refusal on each one whose step would free or stop more than was asked for.
+
+    :param unread: why it may be more than was seen; then that holds for each step.
+    """
     return refuse(
         ports,
-        [step for step in planned if step.also_frees or step.dependants],
-        lambda step: reasons.collateral(step.target, ", ".join(step.also_frees), ", ".join(step.dependants)),
+        [step for step in planned if step.also_frees or step.dependants or (unread and step.actuator != "destroy")],
+        lambda step: (
+            reasons.collateral(step.target, ", ".join(step.also_frees), ", ".join(step.dependants))
+            if step.also_frees or step.dependants
+            else reasons.collateral_unread(step.target, unread)
+        ),
     )
 
 

@@ -16,6 +16,7 @@ import socket
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SourceRefused
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.pidfd import open_pidfd
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
@@ -24,6 +25,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     TCP,
     UDP,
     UNCONN,
+    Blind,
     Snapshot,
     Socket,
 )
@@ -35,33 +37,56 @@ _SO_NETNS_COOKIE = 71
 
 _TYPES = {TCP: socket.SOCK_STREAM, UDP: socket.SOCK_DGRAM}
 _FAMILIES = {socket.AF_INET: IPV4, socket.AF_INET6: IPV6}
+# After so many descriptors of one process the clock is looked at.
+_GLANCE = 1024
+_LATE = Blind(
+    "descriptors_refused",
+    "there was no time to ask every process for sockets that no table lists: some have too many files open",
+    advice="look who that is (lsof | awk '{print $3}' | sort | uniq -c | sort -n), then run the task again",
+)
 
 
-def explained(snapshot: Snapshot, ports: t.Iterable[t.Tuple[str, int]]) -> Snapshot:
+class _TimeIsOver(Exception):
+    """The clock of the look has ended a search."""
+
+
+def explained(snapshot: Snapshot, ports: t.Iterable[t.Tuple[str, int]], clock: t.Optional[Clock] = None) -> Snapshot:
     """The snapshot, with the sockets that keep these ports from being bound although no table lists them.
 
     Where this can't be asked, or nothing is found, the snapshot stays as it is: then the owner is hidden.
 
     :param ports: (protocol, port) pairs.
+    :param clock: of the look. A search that it ends finds nothing: some of the sharers alone would look like all of them.
     """
+    clock = clock or Clock()
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     rows, owners = list(snapshot.sockets), dict(snapshot.owners)
     listed = {row.inode for row in rows}
     try:
         for protocol, port in ports:
-            found, sharers = find_bound(port, protocol, pids, listed)
+            found, sharers = find_bound(port, protocol, pids, listed, clock)
             rows += found
             owners.update(sharers)
+        known = dict(snapshot.processes)
+        late: t.Set[int] = set()
+        wanted = {pid for sharers in owners.values() for pid in sharers}.difference(known)
+        known.update(processes.describe(wanted, clock=clock, late=late))
+        if late:
+            raise _TimeIsOver
     except SourceRefused:
         # Before Linux 5.6, or in a sandbox.
         return snapshot
-    known = dict(snapshot.processes)
-    known.update(processes.describe({pid for sharers in owners.values() for pid in sharers}.difference(known)))
+    except _TimeIsOver:
+        return snapshot._replace(blind=(*snapshot.blind, _LATE))
     return snapshot._replace(sockets=tuple(rows), owners=owners, processes=known)
 
 
 def find_bound(
-    port: int, protocol: str, pids: t.Iterable[int], listed: t.Container[int] = ()
+    port: int,
+    protocol: str,
+    pids: t.Iterable[int],
+    listed: t.Container[int] = (),
+    clock: t.Optional[Clock] = None,
 ) -> t.Tuple[t.List[Socket], t.Dict[int, t.Tuple[int, ...]]]:
     """The sockets of this network namespace that these processes have bound to the port, without a peer or a listener.
 
@@ -69,18 +94,20 @@ def find_bound(
     :param listed: inodes of sockets that are known already: these are not copied.
     :returns: the sockets, and inode -> pids that have it open, lowest first.
     :raises SourceRefused: this kernel or sandbox has no pidfd_getfd.
+    :raises _TimeIsOver: not everybody could be looked into.
     """
+    clock = clock or Clock()
     rows: t.Dict[int, Socket] = {}
     owners: t.Dict[int, t.Set[int]] = {}
     dull: t.Set[int] = set()
     for pid in sorted(set(pids)):
         unknown = []
-        for number, inode in _sockets(pid):
+        for number, inode in _sockets(pid, clock):
             if inode in rows:
                 owners[inode].add(pid)
             elif inode not in listed and inode not in dull:
                 unknown.append((number, inode))
-        for inode, row in _ask(pid, unknown, port, protocol):
+        for inode, row in _ask(pid, unknown, port, protocol, clock):
             if row is None:
                 dull.add(inode)
             else:
@@ -89,15 +116,19 @@ def find_bound(
     return list(rows.values()), {inode: tuple(sorted(sharers)) for inode, sharers in owners.items()}
 
 
-def _sockets(pid: int) -> t.Iterator[t.Tuple[int, int]]:
+def _sockets(pid: int, clock: Clock) -> t.Iterator[t.Tuple[int, int]]:
     """(descriptor, inode) of the process's sockets."""
     directory = "/proc/%d/fd" % pid
+    if clock.over:
+        raise _TimeIsOver
     try:
         names = os.listdir(directory)
     except OSError:
         # It has ended, or does not show its descriptors to us.
         return
-    for name in names:
+    for count, name in enumerate(names, 1):
+        if not count % _GLANCE and clock.over:
+            raise _TimeIsOver
         try:
             target = os.readlink("%s/%s" % (directory, name))
         except OSError:
@@ -108,7 +139,7 @@ def _sockets(pid: int) -> t.Iterator[t.Tuple[int, int]]:
 
 
 def _ask(
-    pid: int, descriptors: t.Sequence[t.Tuple[int, int]], port: int, protocol: str
+    pid: int, descriptors: t.Sequence[t.Tuple[int, int]], port: int, protocol: str, clock: Clock
 ) -> t.Iterator[t.Tuple[int, t.Optional[Socket]]]:
     """(inode, row) of these descriptors of a process; None for a row of no interest, nothing for what can't be asked."""
     if not descriptors:
@@ -120,7 +151,9 @@ def _ask(
     if pidfd is None:
         raise SourceRefused("pidfd_getfd", "no pidfd_open here")
     try:
-        for number, inode in descriptors:
+        for count, (number, inode) in enumerate(descriptors, 1):
+            if not count % _GLANCE and clock.over:
+                raise _TimeIsOver
             try:
                 descriptor = _getfd(pidfd, number)
             except OSError as error:

@@ -14,7 +14,8 @@ import sys
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import SourceRefused
-from ansible_collections.harbormaster.ports.plugins.module_utils._model import BOUND, UNCONN
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import BOUND, UNCONN, Snapshot
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import netlink, unlisted
 
 # Takes "fork" or "alone", then (kind, address, port, what to do) of each socket; says its child and the inodes, and waits
@@ -173,6 +174,46 @@ def test_who_can_not_be_looked_into_is_passed_over(in_netns):
     assert (number, uids, sharers) == (1, [65534], [1])
 
 
+def test_a_search_for_which_there_is_no_time_finds_nothing_and_says_so(monkeypatch):
+    """Some of the sharers alone would look like all of them."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = ("tcp", one.getsockname()[1])
+        late = unlisted.explained(Snapshot(), [port], Clock(-1))
+        assert late.sockets == () and "no time" in late.blind[0].text
+        # Who was found must be told with who he is.
+        monkeypatch.setattr(unlisted, "find_bound", lambda *_unused: ([], {1: (os.getpid(),)}))
+        late = unlisted.explained(Snapshot(), [port], Clock(-1))
+        assert (late.owners, late.processes) == ({}, {}) and "no time" in late.blind[0].text
+
+
+def test_a_search_ends_in_the_middle_of_a_large_table(monkeypatch):
+    monkeypatch.setattr(unlisted, "_GLANCE", 10)
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        copies = [os.dup(other.fileno()) for _unused in range(100)]
+        try:
+            monkeypatch.setattr(unlisted, "open_pidfd", lambda _pid: 1 / 0)
+            with pytest.raises(unlisted._TimeIsOver):
+                unlisted.find_bound(one.getsockname()[1], "tcp", [os.getpid()], (), Countdown(2))
+        finally:
+            for copy in copies:
+                os.close(copy)
+
+
+class Countdown(Clock):
+    """A clock that is over when it was looked at so often."""
+
+    def __init__(self, looks):
+        super().__init__()
+        self.looks = looks
+
+    @property
+    def over(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
 def test_a_kernel_without_the_call_is_a_refusal(monkeypatch):
     class Library:
         def __init__(self, *_arguments, **_keywords):
@@ -195,7 +236,7 @@ def test_a_descriptor_that_was_reused_is_not_believed(monkeypatch):
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         stale = [(one.fileno(), os.fstat(other.fileno()).st_ino)]
-        monkeypatch.setattr(unlisted, "_sockets", lambda _pid: stale)
+        monkeypatch.setattr(unlisted, "_sockets", lambda *_unused: stale)
         assert unlisted.find_bound(one.getsockname()[1], "tcp", [os.getpid()]) == ([], {})
 
 
