@@ -42,6 +42,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     descriptors,
+    environment,
     netlink,
     ports,
     processes,
@@ -209,7 +210,7 @@ def _near(
 def _sessions(self_pids: t.AbstractSet[int]) -> t.Set[Session]:
     values = {os.environ.get(_VARIABLE.decode("ascii"), "")}
     for pid in self_pids - {os.getpid()}:
-        values.add(processes.read_environment(pid, (_VARIABLE,)).get(_VARIABLE, b"").decode("ascii", "replace"))
+        values.add(environment.read(pid, (_VARIABLE,)).get(_VARIABLE, b"").decode("ascii", "replace"))
     found = (parse_session(value) for value in values)
     return {session for session in found if session}
 

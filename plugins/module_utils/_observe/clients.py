@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Container, Process, Unit
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import processes
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import environment, processes
 
 _COMPOSE = "docker-compose"
 PROGRAMS = ("docker", _COMPOSE, "podman", "nerdctl", "conmon")
@@ -113,7 +113,7 @@ def _client(pid: int) -> t.Optional[Client]:
     except OSError:
         return None
     words = tuple(printable(word) for word in line.rstrip(b"\0").split(b"\0"))
-    variables = processes.read_environment(pid, (_VARIABLE,))
+    variables = environment.read(pid, (_VARIABLE,))
     return Client(process.unit, process.account, words, folder, _lineage(known, process), variables)
 
 

@@ -433,11 +433,6 @@ class _Child:
 
 # --- threads
 
-# kcmp(2) by machine (its own number where the table is older than the common one)
-_KCMP = {"x86_64": 312, "i386": 349, "i686": 349, "armv7l": 378, "ppc64le": 354, "ppc64": 354, "s390x": 343}
-_KCMP_COMMON = 272  # asm-generic/unistd.h: aarch64, riscv64, loongarch64
-_KCMP_FILES = 2  # linux/kcmp.h
-
 
 def _look_at_threads(pids: t.Iterable[bytes], wanted: t.Mapping[bytes, int], read: _Read, tally: _Tally) -> None:
     """Read the descriptors of threads that have a table of their own."""
@@ -453,30 +448,13 @@ def _look_at_threads(pids: t.Iterable[bytes], wanted: t.Mapping[bytes, int], rea
             continue  # gone: a thread can't outlive its process
         if len(threads) < 2:
             continue
-        share = share or _table_comparer()
+        if share is None:
+            from ansible_collections.harbormaster.ports.plugins.module_utils._linux import kcmp
+
+            share = kcmp.table_comparer()
         for thread in threads:
             if time.monotonic() > tally.until:
                 tally.refused[int(pid)] = errno.ETIME
                 return
             if thread != pid and not share(int(pid), int(thread)):
                 _look_into(b"/proc/%b/task/%b/fd" % (pid, thread), int(pid), wanted, read, tally)
-
-
-def _table_comparer() -> t.Callable[[int, int], bool]:
-    """A function that says whether two threads surely have the same table of descriptors.
-
-    Servers with thousands of threads on one table are common; reading that table once a thread takes seconds.
-    """
-    try:
-        import ctypes
-
-        syscall = ctypes.CDLL(None).syscall
-    except (ImportError, OSError, AttributeError):
-        return lambda _pid, _thread: False
-    number = _KCMP.get(os.uname().machine, _KCMP_COMMON)
-
-    def same(pid: int, thread: int) -> bool:
-        # a kernel without kcmp, or one that refuses it, answers -1: then the table is read
-        return bool(syscall(number, pid, thread, _KCMP_FILES, 0, 0) == 0)
-
-    return same

@@ -27,6 +27,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text imp
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind, Container, Process
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     docker,
+    environment,
     namespaces,
     orchestrators,
     processes,
@@ -239,7 +240,7 @@ def parse_conmon(command_line: bytes) -> t.Optional[t.Tuple[str, ...]]:
 
 def _environment(pid: int) -> t.Tuple[t.Tuple[str, str], ...]:
     """What an account's own podman has set for its helpers."""
-    found = processes.read_environment(pid, _VARIABLES)
+    found = environment.read(pid, _VARIABLES)
     return tuple(sorted((os.fsdecode(name), os.fsdecode(value)) for name, value in found.items() if value))
 
 

@@ -17,6 +17,7 @@ import threading
 import time
 
 import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import kcmp
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors
 
@@ -530,7 +531,7 @@ def test_a_thread_with_its_own_table(threaded, how):
 
 
 def test_a_shared_table_is_known_as_such():
-    same = descriptors._table_comparer()
+    same = kcmp.table_comparer()
     ready, done = threading.Event(), threading.Event()
     numbers = []
 

@@ -16,7 +16,7 @@ import time
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import processes
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import environment, processes
 
 psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="by design: reads Linux's /proc")
@@ -295,13 +295,13 @@ def test_what_a_plain_user_sees_of_others(in_netns, start):
 
 def test_environment(start):
     pid = start(sys.executable, "-c", WAIT, env={"A": "b=c", "PATH": os.environ["PATH"], "EMPTY": "", "LAST": "z"})
-    assert processes.read_environment(pid, (b"A", b"EMPTY", b"LAST", b"ATH")) == {
+    assert environment.read(pid, (b"A", b"EMPTY", b"LAST", b"ATH")) == {
         b"A": b"b=c",
         b"EMPTY": b"",
         b"LAST": b"z",
     }
-    assert processes.read_environment(pid, ()) == {}
-    assert processes.read_environment(2**31 - 1, (b"A",)) == {}
+    assert environment.read(pid, ()) == {}
+    assert environment.read(2**31 - 1, (b"A",)) == {}
 
 
 @pytest.fixture
@@ -327,10 +327,10 @@ def test_of_a_long_environment_the_beginning_is_read(start, bytes_read):
     first, last = {"FIRST": "1"}, {"LAST": "2"}
     pid = start(sys.executable, "-c", WAIT, env={**first, **PADDING, **last})
     del bytes_read[:]
-    assert processes.read_environment(pid, (b"FIRST", b"LAST")) == {b"FIRST": b"1"}
+    assert environment.read(pid, (b"FIRST", b"LAST")) == {b"FIRST": b"1"}
     assert 0 < sum(bytes_read) <= 128 << 10
     del bytes_read[:]
-    assert processes.read_environment(pid, (b"FIRST",)) == {b"FIRST": b"1"}
+    assert environment.read(pid, (b"FIRST",)) == {b"FIRST": b"1"}
     assert sum(bytes_read) < 32 << 10
 
 
@@ -350,7 +350,7 @@ def test_of_a_long_command_line_the_beginning_is_read(start, bytes_read):
 
 def test_half_a_variable_is_none(start):
     pid = start(sys.executable, "-c", WAIT, env={"A": "x" * 100_000, "B": "y" * 100_000, "C": "z"})
-    assert processes.read_environment(pid, (b"A", b"B", b"C")) == {b"A": b"x" * 100_000}
+    assert environment.read(pid, (b"A", b"B", b"C")) == {b"A": b"x" * 100_000}
 
 
 def test_the_first_variable_of_a_name_counts_as_for_getenv(start):
@@ -361,7 +361,7 @@ program = sys.argv[1].encode()
 ctypes.CDLL(None).execve(program, words(program, b"-c", sys.argv[2].encode()), words(b"A=1", b"AB=2", b"A=3", b"B=4"))
 """
     pid = start(sys.executable, "-c", code, sys.executable, WAIT)
-    assert processes.read_environment(pid, (b"A", b"B")) == {b"A": b"1", b"B": b"4"}
+    assert environment.read(pid, (b"A", b"B")) == {b"A": b"1", b"B": b"4"}
 
 
 def test_a_process_that_is_stopped(start):

@@ -18,6 +18,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import B
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
     carriers,
     descriptors,
+    environment,
     kernel,
     masking,
     netlink,
@@ -108,7 +109,7 @@ def test_each_protocol_has_its_own_ports(in_netns):
 
 def test_a_free_port_costs_no_scan(in_netns, monkeypatch):
     monkeypatch.setattr(descriptors, "scan", lambda *_unused: 1 / 0)
-    monkeypatch.setattr(processes, "read_environment", lambda *_unused: 1 / 0)
+    monkeypatch.setattr(environment, "read", lambda *_unused: 1 / 0)
     found = in_netns(snapshot.observe, BOTH)
     assert (found.sockets, found.owners, found.processes, found.blind, found.carriers) == ((), {}, {}, (), {})
     assert in_netns(snapshot.observe, []).sockets == ()
