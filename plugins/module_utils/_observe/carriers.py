@@ -48,6 +48,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
     processes,
     procnet,
 )
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.open_tables import Tables
 
 _SSH = frozenset(SSH)
 # In full, and as the kernel cuts a name that a script has given its process (TASK_COMM_LEN of linux/sched.h).
@@ -67,7 +68,7 @@ def carriers(
     owners: t.Mapping[int, t.Sequence[int]],
     self_pids: t.AbstractSet[int],
     units: t.Optional[t.Mapping[Unit, UnitFacts]] = None,
-    tables: t.Optional[descriptors.Tables] = None,
+    tables: t.Optional[Tables] = None,
 ) -> t.Dict[int, str]:
     """The holders that may carry our connection, and why, as the end of a sentence that begins with the process.
 
@@ -77,7 +78,7 @@ def carriers(
     :param units: what the service managers said.
     :param tables: what processes have open, within the clock of the look.
     """
-    tables = tables or descriptors.Tables(Clock())
+    tables = tables or Tables(Clock())
     # Who would stop and could not be read in time may hold anything.
     holders = {pid for pids in owners.values() for pid in pids} | tables.late
     ssh = {pid for pid in holders if pid in known and is_ssh(known[pid], known)}
@@ -146,7 +147,7 @@ def _ssh_carriers(
     sessions: t.AbstractSet[Session],
     known: t.Mapping[int, Process],
     self_pids: t.AbstractSet[int],
-    tables: descriptors.Tables,
+    tables: Tables,
 ) -> t.Dict[int, str]:
     own = {inode for inode, row in rows.items() if _ends(row) in sessions}
     above = processes.describe(self_pids)
@@ -189,14 +190,14 @@ def _above(inodes: t.AbstractSet[int], clock: Clock) -> t.Tuple[t.Set[int], bool
     return found, not late and errno.ETIME not in scan.refused.values()
 
 
-def _connections(pid: int, rows: t.Mapping[int, Socket], tables: descriptors.Tables) -> t.Optional[t.Set[int]]:
+def _connections(pid: int, rows: t.Mapping[int, Socket], tables: Tables) -> t.Optional[t.Set[int]]:
     """Inodes of those of these connections that a process has; None when there was no time to see."""
     found = tables.of(pid)
     return None if found is None else found.intersection(rows)
 
 
 def _near(
-    pid: int, known: t.Mapping[int, Process], rows: t.Mapping[int, Socket], tables: descriptors.Tables
+    pid: int, known: t.Mapping[int, Process], rows: t.Mapping[int, Socket], tables: Tables
 ) -> t.Optional[t.Set[int]]:
     """Connections of an SSH server and of its parent, when that is one itself. A child has its parent's descriptors."""
     own = _connections(pid, rows, tables)

@@ -41,12 +41,12 @@ LONGEST = 10.0
 _LETTING_GO = 2.0
 # After so many descriptors the clock is looked at.
 _GLANCE = 4096
-# Tables with more sockets than this are not kept: an account can have half a million in each.
-_KEPT = 4096
 # More than this is no report of ours: a million sharers.
 _REPORT_LIMIT = 32 << 20
 
 _VANISHED = (errno.ENOENT, errno.ESRCH)
+# It is we who are short of something: "holds nothing" would be a lie.
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Scan(t.NamedTuple):
@@ -119,62 +119,32 @@ def inodes_of(pid: int, clock: t.Optional[Clock] = None) -> t.Optional[t.Set[int
             if not number % _GLANCE and clock.over:
                 return None
     except OSError as error:
-        _must_not_be_ours(error)
+        if error.errno in _SHORT:
+            raise
         # gone or refused, in the middle perhaps: what was read is true, more is not to be had
     return found
-
-
-class Tables:
-    """What single processes have open, read once in a look.
-
-    :param clock: of the look.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.late: t.Set[int] = set()
-        self._known: t.Dict[int, t.Set[int]] = {}
-
-    def of(self, pid: int) -> t.Optional[t.Set[int]]:
-        """As `inodes_of`. Who could not be read in time is among the ``late`` from then on."""
-        if pid in self._known:
-            return self._known[pid]
-        found = inodes_of(pid, self.clock)
-        if found is None:
-            self.late.add(pid)
-        elif len(found) <= _KEPT:
-            self._known[pid] = found
-        return found
 
 
 def still_holds(pid: int, inodes: t.Iterable[int], clock: t.Optional[Clock] = None) -> bool:
     """Whether the process still has at least one of these sockets open, as far as can be seen.
 
-    Its threads are asked too: the first one may have ended, and any of them may have a table of its own. Where there is no
-    time to see everything it may still hold them, and that is the answer: a look has found it with them, and somebody
-    who fills his table must not be passed over for that.
+    Its threads are asked too: the first one may have ended, and any of them may have a table of its own. Without the time
+    to see everything it may still hold them: a look has found it so, and nobody may escape by filling his table.
     """
     wanted = {b"socket:[%d]" % inode: inode for inode in inodes if inode}
     if not wanted:
         return False
     clock = clock or Clock(_LETTING_GO)
-    if clock.over:
-        return True
     try:
-        for number, link in enumerate(_links_by_fd(b"/proc/%d/fd" % pid), 1):
+        for number, link in enumerate(_links_by_fd(b"/proc/%d/fd" % pid)):
             if link in wanted or (not number % _GLANCE and clock.over):
                 return True
     except OSError as error:
-        _must_not_be_ours(error)
+        if error.errno in _SHORT:
+            raise
     tally = _Tally(clock.until)
     _look_at_threads([b"%d" % pid], wanted, _links_by_fd, tally)
     return bool(tally.hits) or errno.ETIME in tally.refused.values()
-
-
-def _must_not_be_ours(error: OSError) -> None:
-    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-        # It is we who are short of something: "holds nothing" would be a lie.
-        raise error
 
 
 def hidepid() -> bool:

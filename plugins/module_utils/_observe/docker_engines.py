@@ -20,11 +20,11 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock im
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.text import printable
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
-    descriptors,
     docker_settings,
     namespaces,
     unix_sockets,
 )
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe.open_tables import Tables
 
 DOCKERD = b"dockerd\n"
 # What stands on the host for the ports of a Docker container.
@@ -137,7 +137,7 @@ def _of_others(
                 text = "the Docker engine of uid %d: it was not asked in time" % uid
                 blind.append(Blind(BLIND_OF_ANOTHER, text, advice="free the ports of fewer accounts in one task"))
                 continue
-            tables = descriptors.Tables(Clock(share / min(len(pids), _MOST_DAEMONS)))
+            tables = Tables(Clock(share / min(len(pids), _MOST_DAEMONS)))
             paths = candidates(pid, unix_sockets.by_text(unix_sockets.table(pid)), tables)[:_MOST_PLACES]
             reached = _reached(Engine(pid, uid, ""), paths, tables.clock.until, (), tables)
             _add(reached, found, blind, BLIND_OF_ANOTHER)
@@ -149,7 +149,7 @@ def _ours(pids: t.Mapping[int, int], clock: Clock, found: t.List[Engine], blind:
     concerned = sorted(pids)
     if not concerned:
         return
-    tables = descriptors.Tables(clock)
+    tables = Tables(clock)
     owned = {inode for pid in concerned for inode in tables.of(pid) or ()}
     named = {path for pid in concerned for path in _named(pid)}
     table, _sure = unix_sockets.listening(
@@ -222,12 +222,12 @@ def _unproven(pid: int) -> t.Optional[str]:
     return "the process %s (pid %d): not asked, as others than root may write its program" % (engine_api.PROGRAM, pid)
 
 
-def candidates(pid: int, there: t.Mapping[int, str], tables: t.Optional[descriptors.Tables] = None) -> t.List[str]:
+def candidates(pid: int, there: t.Mapping[int, str], tables: t.Optional[Tables] = None) -> t.List[str]:
     """Paths of the sockets that may be an engine's API, the likeliest one first.
 
     :param there: inode -> path of the sockets of its network namespace that somebody listens on.
     """
-    mine = (tables or descriptors.Tables(Clock())).of(pid)
+    mine = (tables or Tables(Clock())).of(pid)
     if mine is None:
         # With more time it could be seen which socket is its own. So none is guessed.
         return []
@@ -250,7 +250,7 @@ def _reached(
     paths: t.Sequence[str],
     until: float,
     daemon_pids: t.Sequence[int],
-    tables: descriptors.Tables,
+    tables: Tables,
 ) -> t.Union[Engine, _Problem]:
     """The engine at the first of these paths where it is the one that listens.
 

@@ -27,6 +27,9 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._observe import
 )
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe.table import IDLE, Table, Wanted, by_protocol
 
+if t.TYPE_CHECKING:
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe.open_tables import Tables
+
 Owners = t.Dict[int, t.Tuple[int, ...]]
 
 # An exiting process has dropped its descriptors a moment before its sockets are gone, and a descriptor that is on its
@@ -62,12 +65,14 @@ def with_owners(
     if not other_ports:
         # Nothing is going to be stopped.
         return snapshot
-    tables = descriptors.Tables(clock)
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe.open_tables import Tables
+
+    tables = Tables(clock)
     snapshot = _with_other_ports(snapshot, table, wanted, tables)
     return snapshot._replace(carriers=_carriers(snapshot, tables))
 
 
-def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted, tables: descriptors.Tables) -> Snapshot:
+def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted, tables: Tables) -> Snapshot:
     """The snapshot with what else would end: other processes of the holders' units and containers, and the other ports of all."""
     holders = {pid for pids in snapshot.owners.values() for pid in pids}
     along = {pid for facts in snapshot.units.values() if facts.up for pid in facts.pids}
@@ -151,7 +156,7 @@ def _look(
 
 
 def _other_sockets(
-    table: Table, wanted: Wanted, owners: Owners, pids: t.Iterable[int], tables: descriptors.Tables
+    table: Table, wanted: Wanted, owners: Owners, pids: t.Iterable[int], tables: Tables
 ) -> t.List[Socket]:
     """Rows of these processes on ports that nobody asked for. Their owners are added to ``owners``."""
     rows = [row for row in table.idle_rows() if row.inode]
@@ -173,13 +178,12 @@ def _unread(late: t.AbstractSet[int]) -> t.Tuple[Blind, ...]:
     """For whom there was no time among those that would stop: what else they hold is not known."""
     if not late:
         return ()
-    several = "1 process" if len(late) == 1 else "%d processes" % len(late)
-    text = "there was no time to see what else %s would let go, the first is pid %d" % (several, min(late))
+    text = "there was no time to see what else %s would let go, the first is pid %d" % (_several(len(late)), min(late))
     advice = "look who has so many files open (ls /proc/PID/fd | wc -l), then run the task again"
     return (Blind("others_unread", text, len(late), advice),)
 
 
-def _carriers(snapshot: Snapshot, tables: descriptors.Tables) -> t.Dict[int, str]:
+def _carriers(snapshot: Snapshot, tables: Tables) -> t.Dict[int, str]:
     if not snapshot.owners:
         return {}
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers
@@ -211,27 +215,35 @@ def _unseen_owners(scan: descriptors.Scan) -> t.List[Blind]:
     found = []
     root = os.geteuid() == 0
     become = "run the task with become: true"
-    hidden = len(scan.refused)
-    several = "1 process" if hidden == 1 else "%d processes" % hidden
+    refused = scan.refused
     if scan.hidepid:
         text = "/proc hides the processes of other users (mount option hidepid)"
         found.append(Blind("hidepid", text, advice=become))
-    if hidden and not root:
+    if not root:
+        refused = {pid: number for pid, number in refused.items() if number == errno.ETIME}
+        hidden = len(scan.refused) - len(refused)
         text = "%s of other users can't be looked into as %s"
-        found.append(Blind("not_root", text % (several, processes.account(os.geteuid())), hidden, become))
-    elif hidden:
+        if hidden:
+            who = processes.account(os.geteuid())
+            found.append(Blind("not_root", text % (_several(hidden), who), hidden, become))
+    if refused:
         # Want of time comes first: it passes, and what is refused does not.
-        pid, number = min(scan.refused.items(), key=lambda one: (one[1] != errno.ETIME, one[0]))
+        pid, number = min(refused.items(), key=lambda one: (one[1] != errno.ETIME, one[0]))
         text = "the descriptors of %s can't be read even as root, the first is pid %d: %s"
         advice = "look from outside of this sandbox or container, or give it CAP_SYS_PTRACE"
         if number == errno.ETIME:
             text = "there was no time to look into %s, the first is pid %d (%s): others have too many files open"
             advice = "look who that is (lsof | awk '{print $3}' | sort | uniq -c | sort -n), then run the task again"
-        found.append(Blind("descriptors_refused", text % (several, pid, os.strerror(number)), hidden, advice))
+        text %= (_several(len(refused)), pid, os.strerror(number))
+        found.append(Blind("descriptors_refused", text, len(refused), advice))
     if _in_pid_namespace():
         text = "this system sees only the processes of its own PID namespace"
         found.append(Blind("pid_namespace", text, advice="look from the host that it runs on"))
     return found
+
+
+def _several(number: int) -> str:
+    return "1 process" if number == 1 else "%d processes" % number
 
 
 def _in_pid_namespace() -> bool:

@@ -190,7 +190,7 @@ def test_into_whom_there_was_no_time_to_look_may_carry_us(sessions, monkeypatch,
     own, idle, agent, other = sessions("sshd"), sessions("sshd", False), sessions("tailscaled"), sessions("nginx")
     if named:
         monkeypatch.setenv("SSH_CONNECTION", own.variable)
-    found = find(own, idle, agent, other, tables=carriers.descriptors.Tables(Clock(-1)))
+    found = find(own, idle, agent, other, tables=carriers.Tables(Clock(-1)))
     assert set(found) == {own.pid, idle.pid, agent.pid}
     assert "in time" in found[own.pid] and "can't be told" in found[own.pid]
     assert "in time" in found[agent.pid] and "agent" in found[agent.pid]
@@ -199,7 +199,7 @@ def test_into_whom_there_was_no_time_to_look_may_carry_us(sessions, monkeypatch,
 def test_who_has_started_our_session_was_not_found_in_time(sessions, monkeypatch):
     own, other = sessions("sshd"), sessions("sshd")
     monkeypatch.setenv("SSH_CONNECTION", own.variable)
-    tables = carriers.descriptors.Tables(Clock())
+    tables = carriers.Tables(Clock())
     assert set(find(own, other, tables=tables)) == {own.pid}
     tables.clock = Clock(-1)
     found = find(own, other, tables=tables)
@@ -212,20 +212,20 @@ def test_an_ancestor_into_which_there_was_no_time_to_look(sessions, monkeypatch)
     own, ancestor, other = sessions("sshd"), sessions("sshd"), sessions("sshd")
     monkeypatch.setenv("SSH_CONNECTION", own.variable)
     ours = {os.getpid(), ancestor.pid}
-    tables = carriers.descriptors.Tables(Clock())
+    tables = carriers.Tables(Clock())
     assert set(find(own, other, self_pids=ours, tables=tables)) == {own.pid}
     real = carriers.descriptors.inodes_of
     monkeypatch.setattr(
         carriers.descriptors, "inodes_of", lambda pid, clock: real(pid, Clock(-1) if pid == ancestor.pid else clock)
     )
-    found = find(own, other, self_pids=ours, tables=carriers.descriptors.Tables(Clock()))
+    found = find(own, other, self_pids=ours, tables=carriers.Tables(Clock()))
     assert set(found) == {own.pid, other.pid} and "can't be told" in found[other.pid]
 
 
 def test_who_would_stop_as_well_and_was_not_read_in_time(sessions):
     """It is nobody's owner, as its sockets were not seen."""
     one, agent = sessions("nginx"), sessions("tailscaled")
-    tables = carriers.descriptors.Tables(Clock(-1))
+    tables = carriers.Tables(Clock(-1))
     tables.of(agent.pid)
     known = processes.describe([one.pid, agent.pid])
     assert set(carriers.carriers(known, {one.inode: (one.pid,)}, frozenset(), tables=tables)) == {agent.pid}

@@ -19,7 +19,7 @@ import time
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import kcmp
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors, open_tables
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="by design: reads Linux's /proc")
 CLONE_NEWNS = 0x20000
@@ -210,22 +210,22 @@ def test_a_table_that_takes_too_long_is_left_in_the_middle(hoarder, links_read):
 def test_no_table_is_read_when_the_time_is_over(forks, links_read):
     child = forks()
     assert descriptors.inodes_of(child, Clock(-1)) is None
-    tables = descriptors.Tables(Clock(-1))
+    tables = open_tables.Tables(Clock(-1))
     assert tables.of(child) is None and tables.late == {child}
     assert links_read == []
 
 
 def test_a_table_is_read_once_in_a_look(listener, forks, links_read, monkeypatch):
     child = forks()
-    tables = descriptors.Tables(Clock())
+    tables = open_tables.Tables(Clock())
     assert inode_of(listener) in tables.of(child)
     before = len(links_read)
     tables.clock = Clock(-1)
     assert inode_of(listener) in tables.of(child)
     assert len(links_read) == before > 0 and tables.late == set()
     # The largest ones would cost more memory than time.
-    monkeypatch.setattr(descriptors, "_KEPT", 0)
-    tables = descriptors.Tables(Clock())
+    monkeypatch.setattr(open_tables, "_KEPT", 0)
+    tables = open_tables.Tables(Clock())
     assert tables.of(child) == tables.of(child)
     assert len(links_read) == 3 * before
 

@@ -9,7 +9,11 @@ import socket
 
 import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
-from ansible_collections.harbormaster.ports.plugins.module_utils._observe import docker_engines, unix_sockets
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import (
+    descriptors,
+    docker_engines,
+    unix_sockets,
+)
 
 
 def test_the_sockets_of_a_process(tmp_path, listeners):
@@ -22,7 +26,7 @@ def test_the_sockets_of_a_process(tmp_path, listeners):
 
 def test_without_its_descriptors_the_usual_place_counts(monkeypatch):
     """A process of another user: its command line is all there is, and often it says nothing."""
-    monkeypatch.setattr(docker_engines.descriptors, "inodes_of", lambda *_unused: set())
+    monkeypatch.setattr(descriptors, "inodes_of", lambda *_unused: set())
     there = {1: "/run/docker.sock", 2: "/srv/docker.sock", 3: "/srv/x.sock"}
     said = {}
     monkeypatch.setattr(docker_engines, "_command", lambda pid: said[pid])
@@ -38,7 +42,7 @@ def test_whose_sockets_there_was_no_time_to_see_is_not_proven_to_be_that_engine(
     own = listeners(tmp_path / "docker.sock")
     there, _sure = unix_sockets.listening(lambda _inode, path: path.startswith(str(tmp_path)))
     late = Clock(-1)
-    assert docker_engines.candidates(own, there, docker_engines.descriptors.Tables(late)) == []
+    assert docker_engines.candidates(own, there, docker_engines.Tables(late)) == []
     monkeypatch.setattr(docker_engines, "daemons", lambda: [own])
     monkeypatch.setattr(docker_engines, "_unproven", lambda pid: None)
     found, (blind,) = docker_engines.running(frozenset(), True, late)

@@ -227,6 +227,14 @@ def test_want_of_time_is_told_before_what_is_refused(monkeypatch):
     assert "no time to look into 2 processes, the first is pid 9" in blind.text and "lsof" in blind.advice
 
 
+def test_want_of_time_is_not_want_of_rights(monkeypatch):
+    scan = descriptors.Scan({}, {7: errno.EACCES, 8: errno.EACCES, 9: errno.ETIME}, False, 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    rights, late = owned._unseen_owners(scan)[:2]
+    assert (rights.code, rights.hidden) == ("not_root", 2)
+    assert (late.code, late.hidden) == ("descriptors_refused", 1) and "1 process, the first is pid 9" in late.text
+
+
 class Over(Clock):
     """A clock by which there is time to search, and none to read who was found."""
 
