@@ -229,7 +229,10 @@ def _failed(story: Story, ports: t.Sequence[PortPlan]) -> str:
         return ""
     if story.outcomes or failure not in story.plan.refusals:
         done = list(dict.fromkeys(_did(outcome) for outcome in story.outcomes if outcome.error is None))
-        return "; ".join(["%s: %s" % (failure.reason, failure.remedy)] + done)
+        # What a decision says of a port calls it "it".
+        decided = (story.proof.plan if story.proof else story.plan).ports
+        label = next((port.wish.label + ": " for port in decided if port.refusal == failure), "")
+        return "; ".join(["%s%s: %s" % (label, failure.reason, failure.remedy)] + done)
     # What is in the way comes first: of a long list, only the beginning is told.
     against: t.Dict[str, None] = {}
     others: t.Dict[str, None] = {}

@@ -161,7 +161,7 @@ def _unmet(snapshot: Snapshot, port: PortPlan, owner: t.Sequence[str]) -> t.Opti
         main = holders.main_process(snapshot, holder)
         who = holders.describe(snapshot, holder)
         if holder.kind == UNKNOWN and (tuple(owner) != (matching.ANYBODY,) or not holder.sockets):
-            return holders.hidden(snapshot, port.wish, holder)._replace(passing=True)
+            return holders.hidden(snapshot, holder)._replace(passing=True)
         if not holders.matches(snapshot, holder, main, owner):
             return reasons.owner_mismatch(who, "owner", wanted)
         if not matching.runs_as(main, port.wish.user):

@@ -126,13 +126,13 @@ def _described_container(holder: Holder, container: Container, process: t.Option
     return "the %s %s%s" % (noun, _quoted(name), " (%s)" % ", ".join(facts) if facts else "")
 
 
-def hidden(snapshot: Snapshot, wish: Wish, holder: Holder) -> Refusal:
+def hidden(snapshot: Snapshot, holder: Holder) -> Refusal:
     """Why nothing can be said about a holder that is not seen, and what would help."""
     if not holder.sockets:
-        what = "%s can't be bound although no socket is listed, and so it" % wish.label
+        what = "it can't be bound although no socket is listed, and so it"
     else:
         uids = sorted({row.uid for row in holder.sockets if row.uid is not None})
-        what = "the socket on %s%s" % (wish.label, " of uid %s" % ", ".join(map(str, uids)) if uids else "")
+        what = "its socket%s" % (" of uid %s" % ", ".join(map(str, uids)) if uids else "")
     seen = "; ".join(blind.text for blind in snapshot.blind)
     advice = "; ".join(dict.fromkeys(blind.advice for blind in snapshot.blind if blind.advice))
     return reasons.hidden_owner(

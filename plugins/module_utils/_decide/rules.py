@@ -72,7 +72,7 @@ def _kernel(case: Case) -> t.Optional[Refusal]:
 
 
 def _hidden(case: Case) -> t.Optional[Refusal]:
-    return holders.hidden(case.snapshot, case.wish, case.holder)
+    return holders.hidden(case.snapshot, case.holder)
 
 
 def _first_process(case: Case) -> t.Optional[Refusal]:

@@ -161,7 +161,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 bool anybody = owner.Count == 1 && owner[0] == Matching.Anybody;
                 if (holder.Kind == HolderKind.Unknown && (!anybody || holder.Sockets.Count == 0))
                 {
-                    return HolderFinder.Hidden(snapshot, port.Wish, holder).AsPassing();
+                    return HolderFinder.Hidden(snapshot, holder).AsPassing();
                 }
                 if (!Matching.Matches(main, owner, holder.Services))
                 {

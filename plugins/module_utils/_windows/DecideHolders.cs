@@ -125,7 +125,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
         }
 
         /// <summary>Why nothing can be said about a holder that is not seen, and what would help.</summary>
-        public static Refusal Hidden(Snapshot snapshot, Wish wish, Holder holder)
+        public static Refusal Hidden(Snapshot snapshot, Holder holder)
         {
             Socket ghost = holder.Sockets.FirstOrDefault(row => snapshot.Ghosts.ContainsKey(row.Pid));
             if (ghost != null)
@@ -133,11 +133,11 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
                 IEnumerable<string> candidates = snapshot.Ghosts[ghost.Pid]
                     .OrderBy(pid => pid).Where(snapshot.Processes.ContainsKey)
                     .Select(pid => snapshot.Processes[pid].Name + " (pid " + pid + ")");
-                return Reasons.Ghost(wish.Label, ghost.Pid, string.Join(" or ", candidates));
+                return Reasons.Ghost(ghost.Pid, string.Join(" or ", candidates));
             }
             string what = holder.Sockets.Count > 0
-                ? "the socket on " + wish.Label
-                : wish.Label + " can't be bound although no socket is listed, and so it";
+                ? "its socket"
+                : "it can't be bound although no socket is listed, and so it";
             string seen = string.Join("; ", snapshot.Blind.Select(blind => blind.Text));
             string advice = string.Join("; ", snapshot.Blind.Select(blind => blind.Advice).Where(one => one.Length > 0).Distinct());
             return Reasons.HiddenOwner(

@@ -104,11 +104,11 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
 
         /// <summary>The process that opened the socket is gone, and one that inherited its handle keeps it.</summary>
         /// <param name="candidates">Who that may be, for people; empty when nobody qualifies.</param>
-        public static Refusal Ghost(string label, int pid, string candidates)
+        public static Refusal Ghost(int pid, string candidates)
         {
             return new Refusal(
                 Codes.Ghost,
-                "the process that opened the socket on " + label + " (pid " + pid + ") has ended, and another one has inherited it"
+                "the process that opened its socket (pid " + pid + ") has ended, and another one has inherited it"
                 + (candidates.Length > 0 ? ", perhaps " + candidates : ""),
                 "which one it is, Windows does not tell: end it by hand, it was started by pid " + pid
                 + (candidates.Length > 0 ? "" : " or by one of its children") + "; then run the task again");

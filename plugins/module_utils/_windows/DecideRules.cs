@@ -83,7 +83,7 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.D
 
         private static Refusal Hidden(Case one)
         {
-            return HolderFinder.Hidden(one.Snapshot, one.Wish, one.Holder);
+            return HolderFinder.Hidden(one.Snapshot, one.Holder);
         }
 
         private static Refusal PartOfWindows(Case one)

@@ -239,7 +239,10 @@ namespace ansible_collections.harbormaster.ports.plugins.module_utils._windows.W
             if (story.Outcomes.Count > 0 || !story.Plan.Refusals.Contains(failure))
             {
                 IEnumerable<string> done = story.Outcomes.Where(outcome => outcome.Result != Outcome.Failed).Select(Did).Distinct();
-                return string.Join("; ", new[] { failure.Reason + ": " + failure.Remedy }.Concat(done));
+                // What a decision says of a port calls it "it".
+                Plan decided = story.Proof == null ? story.Plan : story.Proof.Plan;
+                string label = decided.Ports.Where(port => failure.Equals(port.Refusal)).Select(port => port.Wish.Label + ": ").FirstOrDefault();
+                return string.Join("; ", new[] { label + failure.Reason + ": " + failure.Remedy }.Concat(done));
             }
             string begin = story.Policy.State == "free" ? "nothing was stopped: " : "";
             // What is in the way comes first: of a long list, only the beginning is told.

@@ -306,6 +306,14 @@ def test_a_closed_connection_that_keeps_its_port_was_not_stopped(stays, outcome)
     assert port["status"] == ("held" if stays else "free")
 
 
+def test_what_is_said_of_a_port_after_a_stop_names_it_once():
+    after = held(100)._replace(owners={}, processes={})
+    refusal = decide(after, (WISH,), FREEING).ports[0].refusal
+    message = result_of(held(100), after, failure=refusal)["msg"]
+    assert message.startswith("8080/tcp: its socket of uid 0 is held by a process that can't be seen: ")
+    assert message.count("8080/tcp") == 1
+
+
 def test_a_plan_that_was_never_begun_is_no_fact():
     """New holders came again and again, so nothing was stopped: the predictions of the plan have not come true."""
     refusal = Refusal("changing", "new holders appeared in each of 3 looks", "stop what starts them")
