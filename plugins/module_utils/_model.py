@@ -32,17 +32,13 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._managers impor
 
 # pylint: enable=useless-import-alias,unused-import
 
-TCP = "tcp"
-UDP = "udp"
-IPV4 = "ipv4"
-IPV6 = "ipv6"
+TCP, UDP = "tcp", "udp"
+IPV4, IPV6 = "ipv4", "ipv6"
 
 # States carry netstat's words. BOUND is ours: a TCP socket that is bound and neither listens nor is connected.
 LISTEN = "LISTEN"
 BOUND = "BOUND"
-ESTABLISHED = "ESTABLISHED"
-TIME_WAIT = "TIME_WAIT"
-CLOSE_WAIT = "CLOSE_WAIT"
+ESTABLISHED, TIME_WAIT, CLOSE_WAIT = "ESTABLISHED", "TIME_WAIT", "CLOSE_WAIT"
 UNCONN = "UNCONN"
 
 # Kinds of holders.
@@ -131,6 +127,7 @@ class Snapshot(t.NamedTuple):
     :param resolver: how names are resolved, when systemd-resolved holds an asked port.
     :param supervised: pid -> its supervisor, for the pids of ``owners``.
     :param own_unit: the unit that this module's process runs in.
+    :param suspects: uid -> pids of that account that may have what has no owner in ``owners``.
     """
 
     sockets: t.Tuple[Socket, ...] = ()
@@ -152,6 +149,7 @@ class Snapshot(t.NamedTuple):
     resolver: t.Optional[Resolver] = None
     supervised: t.Mapping[int, Supervised] = _EMPTY
     own_unit: t.Optional[Unit] = None
+    suspects: t.Mapping[int, t.Tuple[int, ...]] = _EMPTY
 
 
 Patterns = t.Optional[t.Tuple[str, ...]]
@@ -296,6 +294,7 @@ class Step(t.NamedTuple):
     :param restarters: who may start it again and lives on, as far as it is known.
     :param watch: seconds after which its own manager would start it again.
     :param covers: keys of holders that other steps are about and that end with this one.
+    :param suspected: nobody could see that its processes have the sockets; the task has named them.
     """
 
     actuator: str
@@ -326,6 +325,7 @@ class Step(t.NamedTuple):
     watch: float = 0.0
     survivors: t.Tuple[Target, ...] = ()
     covers: t.Tuple[t.Tuple[t.Any, ...], ...] = ()
+    suspected: bool = False
 
     @property
     def inodes(self) -> t.FrozenSet[int]:

@@ -179,6 +179,22 @@ def test_a_daemon_that_was_handed_a_listener_is_not_its_server(zoo, scene: Scene
             daemon.kill()
 
 
+@pytest.mark.parametrize("where", ["queue", "unaccepted"])
+def test_a_listener_that_is_on_its_way_can_be_freed(zoo, scene: Scene, where) -> None:
+    """Nobody has a descriptor of it. Who may have it is named, and stopped when the task names it for a signal."""
+    trap = scene.attacker.trap(in_flight=where, name="sender")
+    other = scene.attacker.trap(name="other")
+    for more in ({}, {"method": "signal"}, {"stop_only": ["sender"]}, {"method": "signal", "stop_only": ["other"]}):
+        refused = zoo.free([trap.port], **more)
+        assert refused.failed and refused["reason"] == "hidden_owner" and world.alive(trap.pid), refused
+        assert "sender (pid %d)" % trap.pid in refused["msg"] and "stop_only: [sender]" in refused["msg"], refused
+    assert zoo.run(port=[trap.port]).port(trap.port)["status"] == "held_unknown"
+    predicted = zoo.free([trap.port], method="signal", stop_only=["sender"], check=True)
+    freed = zoo.free([trap.port], method="signal", stop_only=["sender"])
+    assert not freed.failed and freed["free"] and predicted.comparable() == freed.comparable()
+    assert not world.alive(trap.pid) and world.alive(other.pid) and scene.victim.living()
+
+
 def test_keys_of_root_stay_with_root(zoo, scene: Scene) -> None:
     """A key in root's session keyring, and a supervisor of the account whose command would read it."""
     from attacks.disguises import supervisord_by_script

@@ -96,6 +96,20 @@ def main():
         one = socket.create_connection(("127.0.0.1", options["connected"]))
         kept.append(one)
     child = 0
+    if options.get("in_flight"):
+        # On its way to nobody: no process has a descriptor of it any more.
+        near, far = socket.socketpair()
+        if options["in_flight"] == "unaccepted":
+            there = socket.socket(socket.AF_UNIX)
+            there.bind("\0harbour-%d" % os.getpid())
+            there.listen(1)
+            near.close()
+            near = socket.socket(socket.AF_UNIX)
+            near.connect("\0harbour-%d" % os.getpid())
+            far = there
+        near.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [holder.fileno()]))])
+        holder.close()
+        kept += [near, far]
     if options.get("hand_to"):
         # A daemon of somebody else's gets the listener too.
         friend = socket.socket(socket.AF_UNIX)

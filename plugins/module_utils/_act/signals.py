@@ -90,8 +90,9 @@ def end_survivors(outcome: Outcome, eyes: Eyes, number_of: t.Callable[[str], int
 class _Grip:
     """One process, held by its identity."""
 
-    def __init__(self, target: Target, eyes: Eyes) -> None:
+    def __init__(self, target: Target, eyes: Eyes, suspected: bool = False) -> None:
         self.target = target
+        self._suspected = suspected
         self.pidfd: t.Optional[int] = None
         self._eyes = eyes
         try:
@@ -101,7 +102,9 @@ class _Grip:
             self.gone = True
 
     def holds(self, inodes: t.AbstractSet[int]) -> bool:
-        """Whether this very process still has one of the sockets open."""
+        """Whether this very process still has one of the sockets open; one that is only suspected to may."""
+        if self._suspected:
+            return not self.ended()
         if self.ended() or not self._eyes.holds(self.target.pid, inodes):
             return False
         # Asked once more after the look: without a pidfd, the pid may have changed hands during it.
@@ -152,8 +155,8 @@ class _Run:
         self.outcome: t.Optional[Outcome] = None
         self.deadline = 0.0
         self._polite, self._cont, self._kill = polite, cont, kill
-        self._roots = [_Grip(target, eyes) for target in step.roots]
-        self._members = [_Grip(target, eyes) for target in step.members]
+        self._roots = [_Grip(target, eyes, step.suspected) for target in step.roots]
+        self._members = [_Grip(target, eyes, step.suspected) for target in step.members]
         self._began = time.monotonic()
         self._acted = False
         self._listed = True

@@ -145,7 +145,8 @@ def _judged(snapshot: Snapshot, policy: Policy, port: PortPlan, asked: t.Abstrac
     if port.status in (FREE, LINGERING):
         return port
     answered: t.List[Holder] = []
-    for holder in port.holders:
+    for found in port.holders:
+        holder = holders.named_suspects(snapshot, policy, port.wish, found)
         who = holders.describe(snapshot, holder)
         case = Case(snapshot, policy, port.wish, holder, who, holders.main_process(snapshot, holder), asked)
         if rules.may_stay(case):

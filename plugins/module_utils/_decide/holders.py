@@ -24,6 +24,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     UNKNOWN,
     Container,
     Holder,
+    Policy,
     Process,
     Refusal,
     Snapshot,
@@ -32,6 +33,9 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     UnitFacts,
     Wish,
 )
+
+# Of those who may have a socket that is not seen, so many are named.
+_MOST_SUSPECTS = 5
 
 
 def find(snapshot: Snapshot, wish: Wish, rows: Rows, bindable: t.Optional[bool]) -> t.Tuple[Holder, ...]:
@@ -135,11 +139,45 @@ def hidden(snapshot: Snapshot, holder: Holder) -> Refusal:
         what = "its socket%s" % (" of uid %s" % ", ".join(map(str, uids)) if uids else "")
     seen = "; ".join(blind.text for blind in snapshot.blind)
     advice = "; ".join(dict.fromkeys(blind.advice for blind in snapshot.blind if blind.advice))
+    known = " (%s)" % seen if seen else ""
+    likely = [snapshot.processes[pid] for pid in suspects(snapshot, holder)]
+    if likely:
+        named = ["%s (pid %d)" % (_quoted(process.called), process.pid) for process in likely[:_MOST_SUSPECTS]]
+        if len(likely) > _MOST_SUSPECTS:
+            named.append("%d more" % (len(likely) - _MOST_SUSPECTS))
+        known += ", perhaps by %s, of the same account and with open files that no table shows" % " or ".join(named)
+        advice = "look at these, and stop them with method: signal and stop_only: [%s]" % _quoted(likely[0].called)
     return reasons.hidden_owner(
         what,
-        " (%s)" % seen if seen else "",
+        known,
         advice or "look for it in other containers and namespaces, or as a kernel service; ss -tulpne shows the row",
     )
+
+
+def suspects(snapshot: Snapshot, holder: Holder) -> t.List[int]:
+    """Who may have the sockets of a holder that is not seen, by pid: of the accounts that have made these."""
+    makers = {row.uid for row in holder.sockets if row.uid is not None}
+    pids = {pid for uid in makers for pid in snapshot.suspects.get(uid, ())}
+    return sorted(pid for pid in pids if pid in snapshot.processes)
+
+
+def named_suspects(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder) -> Holder:
+    """A holder that is not seen as those who may be it, where the task names them for a signal; else as it is.
+
+    Nobody is stopped on a suspicion alone: the task has to ask for ``method: signal``, and to say by ``stop_only`` or ``user`` whom.
+    """
+    if holder.kind != UNKNOWN or policy.method != "signal" or (wish.stop_only is None and wish.user is None):
+        return holder
+    patterns = [pattern for pattern in wish.stop_only or () if pattern != matching.ANYBODY]
+    pids = []
+    for pid in suspects(snapshot, holder):
+        process = snapshot.processes[pid]
+        named = matching.matches(process, patterns) if patterns else wish.user is not None
+        if named and matching.runs_as(process, wish.user):
+            pids.append(pid)
+    if not pids:
+        return holder
+    return holder._replace(kind=PROCESS, name=snapshot.processes[pids[0]].called, pids=tuple(pids))
 
 
 def main_process(snapshot: Snapshot, holder: Holder) -> t.Optional[Process]:

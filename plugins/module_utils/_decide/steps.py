@@ -209,7 +209,8 @@ def _step(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) ->
         # SendSIGKILL=no is its administrator's word that nothing of it is killed.
         return step._replace(kill=step.kill and (policy.force is True or facts is None or facts.kills))
     grace = PROCESS_GRACE if policy.grace_period is None else policy.grace_period
-    step = _signalled(snapshot, policy, common, targets)._replace(grace=grace)
+    suspected = bool(holder.sockets) and not any(row.inode in snapshot.owners for row in holder.sockets)
+    step = _signalled(snapshot, policy, common, targets)._replace(grace=grace, suspected=suspected)
     facts = snapshot.units.get(holder.unit) if holder.unit is not None else None
     if facts is None:
         return step

@@ -53,13 +53,16 @@ def with_owners(
         time.sleep(_SECOND_LOOK)
         sockets, owners, known, scan = _look(table.rows(wanted), clock, owners)
         unseen = _unseen(sockets, owners)
+    kernel = _kernel_owners([row for row in sockets if row.state in IDLE and row.inode not in owners])
+    suspects = _suspects([row for row in unseen if (row.protocol, row.port) not in kernel], scan, known, clock)
     snapshot = snapshot._replace(
         sockets=tuple(sockets),
         owners=owners,
         processes=known,
         blind=snapshot.blind + tuple(_unseen_owners(scan) if unseen else ()),
-        kernel=_kernel_owners([row for row in sockets if row.state in IDLE and row.inode not in owners]),
+        kernel=kernel,
         self_pids=processes.self_pids(),
+        suspects=suspects,
     )
     snapshot = managers.with_managers(snapshot, wanted, other_ports, clock, may_ask)
     if not other_ports:
@@ -70,6 +73,21 @@ def with_owners(
     tables = Tables(clock)
     snapshot = _with_other_ports(snapshot, table, wanted, tables)
     return snapshot._replace(carriers=_carriers(snapshot, tables))
+
+
+def _suspects(
+    unseen: t.Sequence[Socket], scan: descriptors.Scan, known: t.Dict[int, Process], clock: Clock
+) -> t.Mapping[int, t.Tuple[int, ...]]:
+    """Who may have these rows (see `in_flight`). They are added to ``known``."""
+    # Root hides nothing from itself, and most sockets of the kernel's are root's.
+    makers = {row.uid for row in unseen if row.uid}
+    if not makers:
+        return {}
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import in_flight
+
+    found = in_flight.suspects(makers, scan.refused, clock)
+    known.update(processes.describe({pid for pids in found.values() for pid in pids}.difference(known), clock=clock))
+    return found
 
 
 def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted, tables: Tables) -> Snapshot:

@@ -174,6 +174,7 @@ def snapshot_of(case, wishes, shuffle=lambda values: None):
     given = only(
         case["given"], "sockets", "processes", "bindable", "kernel", "blind", "carriers", "this_task", "ephemeral",
         "ephemeral_reserved", "may_close", "units", "containers", "resolver", "supervised", "own_unit", "wanting",
+        "suspects",
     )  # fmt: skip
     rows = [socket_of(number, row) for number, row in enumerate(given.get("sockets", ()))]
     owners = {}
@@ -207,6 +208,7 @@ def snapshot_of(case, wishes, shuffle=lambda values: None):
             pid: Supervised(**values_of(Supervised, entry)) for pid, entry in given.get("supervised", {}).items()
         },
         own_unit=Unit(given["own_unit"]) if "own_unit" in given else None,
+        suspects={uid: tuple(pids) for uid, pids in given.get("suspects", {}).items()},
     )
 
 

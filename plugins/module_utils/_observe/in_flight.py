@@ -1,0 +1,83 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may have a socket that no table of descriptors shows. Private to harbormaster.ports.
+
+A socket stays open without a descriptor while it is on its way to another process (SCM_RIGHTS of unix(7)), which an account
+may let last for ever by never receiving it, and while it is registered with an io_uring (io_uring_register(2)). Who that is, the
+kernel does not say: only that a process has such things. Loaded only where a socket has no owner.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import typing as t
+
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
+
+_LARGEST = 1 << 16
+_IO_URING = b"anon_inode:[io_uring]"
+_SOCKET = b"socket:["
+# A line of /proc/[pid]/fdinfo of a Unix socket: descriptors that wait in its queue, or in those of whom it has not accepted.
+_WAITING = b"scm_fds:"
+
+
+def suspects(makers: t.AbstractSet[int], refused: t.Mapping[int, int], clock: Clock) -> t.Dict[int, t.Tuple[int, ...]]:
+    """Accounts that have made sockets without an owner -> pids of theirs that may have these.
+
+    :param refused: pid -> why its descriptors could not be read; whom there was no time for may have them too.
+    """
+    found: t.Dict[int, t.List[int]] = {}
+    for name in os.listdir("/proc"):
+        if clock.over:
+            break
+        if name.isdigit():
+            pid = int(name)
+            accounts = makers & set(_accounts(pid))
+            if accounts and (refused.get(pid) == errno.ETIME or _keeps_some(pid, clock)):
+                for account in accounts:
+                    found.setdefault(account, []).append(pid)
+    return {account: tuple(sorted(pids)) for account, pids in found.items()}
+
+
+def _accounts(pid: int) -> t.Iterable[int]:
+    uids = evidence.uids(_content("/proc/%d/status" % pid))
+    return uids if uids is not None else ()
+
+
+def _keeps_some(pid: int, clock: Clock) -> bool:
+    """Whether a process has a Unix socket in which descriptors wait, or an io_uring."""
+    folder = "/proc/%d/fd" % pid
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return False
+    for name in names:
+        if clock.over:
+            return False
+        try:
+            link = os.fsencode(os.readlink(folder + "/" + name))
+        except OSError:
+            continue
+        if link == _IO_URING:
+            return True
+        if link.startswith(_SOCKET) and _waiting(_content("/proc/%d/fdinfo/%s" % (pid, name))):
+            return True
+    return False
+
+
+def _waiting(info: bytes) -> bool:
+    for line in info.split(b"\n"):
+        if line.startswith(_WAITING):
+            return line[len(_WAITING) :].strip() != b"0"
+    return False
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(_LARGEST)
+    except OSError:
+        return b""
