@@ -20,8 +20,10 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock im
 _LARGEST = 1 << 16
 _IO_URING = b"anon_inode:[io_uring]"
 _SOCKET = b"socket:["
-# A line of /proc/[pid]/fdinfo of a Unix socket: descriptors that wait in its queue, or in those of whom it has not accepted.
+# Lines of /proc/[pid]/fdinfo. Of a Unix socket: descriptors that wait in its queue, or in those of whom it has not accepted.
 _WAITING = b"scm_fds:"
+# Of an io_uring: files that are registered with it.
+_REGISTERED = b"UserFiles:"
 
 
 def suspects(makers: t.AbstractSet[int], refused: t.Mapping[int, int], clock: Clock) -> t.Dict[int, t.Tuple[int, ...]]:
@@ -48,7 +50,7 @@ def _accounts(pid: int) -> t.Iterable[int]:
 
 
 def _keeps_some(pid: int, clock: Clock) -> bool:
-    """Whether a process has a Unix socket in which descriptors wait, or an io_uring."""
+    """Whether a process has a Unix socket in which descriptors wait, or files registered with an io_uring."""
     folder = "/proc/%d/fd" % pid
     try:
         names = os.listdir(folder)
@@ -61,18 +63,16 @@ def _keeps_some(pid: int, clock: Clock) -> bool:
             link = os.fsencode(os.readlink(folder + "/" + name))
         except OSError:
             continue
-        if link == _IO_URING:
-            return True
-        if link.startswith(_SOCKET) and _waiting(_content("/proc/%d/fdinfo/%s" % (pid, name))):
+        counter = _REGISTERED if link == _IO_URING else _WAITING if link.startswith(_SOCKET) else None
+        if counter is not None and _counts(_content("/proc/%d/fdinfo/%s" % (pid, name)), counter):
             return True
     return False
 
 
-def _waiting(info: bytes) -> bool:
-    for line in info.split(b"\n"):
-        if line.startswith(_WAITING):
-            return line[len(_WAITING) :].strip() != b"0"
-    return False
+def _counts(info: bytes, counter: bytes) -> bool:
+    """Whether this line of a fdinfo is there, and says more than 0."""
+    lines = (line for line in info.split(b"\n") if line.startswith(counter))
+    return any(line[len(counter) :].strip() != b"0" for line in lines)
 
 
 def _content(path: str) -> bytes:

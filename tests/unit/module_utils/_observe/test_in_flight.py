@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the harbormaster.ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sockets that no table of descriptors shows: real processes of an account, with the kernel's own places to keep them."""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import errno
+import os
+import pwd
+import socket
+import time
+
+import pytest
+from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
+from ansible_collections.harbormaster.ports.plugins.module_utils._observe import in_flight, snapshot
+from ansible_collections.harbormaster.ports.tests.unit.module_utils._observe.children import process
+
+# An account that nothing else here runs as.
+ACCOUNT = pwd.getpwnam("irc").pw_uid
+PORT = 8080
+# linux/io_uring.h, and their numbers on all machines (asm-generic/unistd.h)
+IO_URING_SETUP, IO_URING_REGISTER, REGISTER_FILES = 425, 427, 2
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have processes of two accounts")
+
+
+def listener():
+    one = socket.socket()
+    one.bind(("127.0.0.1", PORT))
+    one.listen()
+    return one
+
+
+def send(through, what):
+    through.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [what.fileno()]))])
+
+
+def on_its_way(ready):
+    near, _far = socket.socketpair()
+    with listener() as one:
+        send(near, one)
+    ready()
+    time.sleep(60)
+
+
+def not_accepted(ready):
+    there, near = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    there.bind("\0harbour-in-flight-%d" % os.getpid())
+    there.listen()
+    near.connect(there.getsockname())
+    with listener() as one:
+        send(near, one)
+    ready()
+    time.sleep(60)
+
+
+def registered(ready):
+    library = ctypes.CDLL(None, use_errno=True)
+    ring = library.syscall(IO_URING_SETUP, 8, ctypes.create_string_buffer(120))
+    with listener() as one:
+        number = ctypes.c_int(one.fileno())
+        if ring < 0 or library.syscall(IO_URING_REGISTER, ring, REGISTER_FILES, ctypes.byref(number), 1):
+            raise OSError(ctypes.get_errno(), "io_uring")
+    ready()
+    time.sleep(60)
+
+
+def idle(ready):
+    near, _far = socket.socketpair()
+    with listener() as one:
+        near.send(b"no descriptors")
+        ready()
+        time.sleep(60)
+        one.close()
+
+
+def seen(work):
+    with process("keeper", ACCOUNT, work) as pid:
+        found = snapshot.observe([("tcp", PORT)])
+        (row,) = found.sockets
+        return row.inode in found.owners, dict(found.suspects), pid, found.processes.get(pid)
+
+
+@pytest.mark.parametrize("work", [on_its_way, not_accepted, registered], ids=lambda one: one.__name__)
+def test_who_keeps_sockets_where_no_descriptor_shows_them_is_a_suspect(in_netns, work):
+    owned, suspects, pid, process_of = in_netns(seen, work)
+    assert not owned and suspects == {ACCOUNT: (pid,)}
+    assert process_of is not None and process_of.name == "keeper"
+
+
+def test_who_has_a_descriptor_is_the_owner_and_nobody_is_suspected(in_netns):
+    owned, suspects, _pid, _process = in_netns(seen, idle)
+    assert owned and suspects == {}
+
+
+def test_for_whom_there_was_no_time_is_a_suspect_too():
+    with process("keeper", ACCOUNT, lambda ready: (ready(), time.sleep(60))) as pid:
+        clock = Clock()
+        assert in_flight.suspects({ACCOUNT}, {}, clock) == {}
+        assert in_flight.suspects({ACCOUNT}, {pid: errno.EACCES}, clock) == {}
+        assert in_flight.suspects({ACCOUNT}, {pid: errno.ETIME}, clock) == {ACCOUNT: (pid,)}
+        assert in_flight.suspects({ACCOUNT}, {pid: errno.ETIME}, Clock(0)) == {}
