@@ -317,6 +317,10 @@ class Process(t.NamedTuple):
         return self.uid if self.real_uid is None else self.real_uid
 
 
+# Behind a name of a target that is proven.
+PROVEN = ", proven"
+
+
 class Target(t.NamedTuple):
     """One process that a step may signal: the identity that is checked again before each signal.
 
@@ -333,6 +337,11 @@ class Target(t.NamedTuple):
     names: t.FrozenSet[str] = frozenset()
     command: str = ""
     image: int = 0
+
+    @property
+    def proven(self) -> bool:
+        """Whether something of its names is evidence."""
+        return any(name.endswith(PROVEN) for name in self.names)
 
     def is_still(self, now: "Target") -> bool:
         """Whether the process that has the pid now is the one that was judged, and runs the same program as then.

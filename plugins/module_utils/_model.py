@@ -42,15 +42,13 @@ ESTABLISHED, TIME_WAIT, CLOSE_WAIT = "ESTABLISHED", "TIME_WAIT", "CLOSE_WAIT"
 UNCONN = "UNCONN"
 
 # Kinds of holders.
-PROCESS = "process"
-SERVICE = "service"
+PROCESS, SERVICE = "process", "service"
 SYSTEMD_SOCKET = "systemd_socket"
 RESOLVER = "resolver"
 CONTAINER = "container"
 CONNECTION = "connection"
 LEFTOVER = "leftover"
-KERNEL = "kernel"
-UNKNOWN = "unknown"
+KERNEL, UNKNOWN = "kernel", "unknown"
 
 # Status of a port, best first: of several that apply, the worst one is told.
 FREE = "free"
@@ -295,6 +293,7 @@ class Step(t.NamedTuple):
     :param watch: seconds after which its own manager would start it again.
     :param covers: keys of holders that other steps are about and that end with this one.
     :param suspected: nobody could see that its processes have the sockets; the task has named them.
+    :param nameless: whatever its processes call themselves, they would be judged the same.
     """
 
     actuator: str
@@ -326,6 +325,7 @@ class Step(t.NamedTuple):
     survivors: t.Tuple[Target, ...] = ()
     covers: t.Tuple[t.Tuple[t.Any, ...], ...] = ()
     suspected: bool = False
+    nameless: bool = False
 
     @property
     def inodes(self) -> t.FrozenSet[int]:

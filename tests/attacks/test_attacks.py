@@ -84,8 +84,8 @@ def test_nobody_gets_anything_by_a_disguise(disguise, zoo, facts_module, scene: 
     assert trap.pid in report.pids(), "c: the holder is seen"
     tries = [{"grace_period": 5}, {"grace_period": 5, "method": "signal"}]
     if disguise is never_the_same:
-        # Which program is judged and which one would get the signal is a race that one run may lose.
-        tries += 8 * [{"grace_period": 0, "method": "signal", "force": True}]
+        # A name of it may be a database's, and that is spared unless the task says so.
+        tries.append({"grace_period": 0, "method": "signal", "force": True})
     for options in tries:
         began = time.monotonic()
         freed = zoo.free([trap.port], **options)

@@ -90,9 +90,9 @@ def end_survivors(outcome: Outcome, eyes: Eyes, number_of: t.Callable[[str], int
 class _Grip:
     """One process, held by its identity."""
 
-    def __init__(self, target: Target, eyes: Eyes, suspected: bool = False) -> None:
+    def __init__(self, target: Target, eyes: Eyes, step: Step) -> None:
         self.target = target
-        self._suspected = suspected
+        self._step = step
         self.pidfd: t.Optional[int] = None
         self._eyes = eyes
         try:
@@ -103,7 +103,7 @@ class _Grip:
 
     def holds(self, inodes: t.AbstractSet[int]) -> bool:
         """Whether this very process still has one of the sockets open; one that is only suspected to may."""
-        if self._suspected:
+        if self._step.suspected:
             return not self.ended()
         if self.ended() or not self._eyes.holds(self.target.pid, inodes):
             return False
@@ -131,6 +131,9 @@ class _Grip:
             return ""
         if now is None:
             return "something that can't be seen"
+        if self._step.nameless and not now.proven:
+            # It may be another program each time that it is looked at, and would never be reached.
+            return ""
         return "" if self.target.is_still(now) else now.name
 
     def send(self, number: int) -> None:
@@ -155,8 +158,8 @@ class _Run:
         self.outcome: t.Optional[Outcome] = None
         self.deadline = 0.0
         self._polite, self._cont, self._kill = polite, cont, kill
-        self._roots = [_Grip(target, eyes, step.suspected) for target in step.roots]
-        self._members = [_Grip(target, eyes, step.suspected) for target in step.members]
+        self._roots = [_Grip(target, eyes, step) for target in step.roots]
+        self._members = [_Grip(target, eyes, step) for target in step.members]
         self._began = time.monotonic()
         self._acted = False
         self._listed = True

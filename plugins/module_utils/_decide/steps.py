@@ -21,6 +21,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._decide import 
     tables,
     units,
 )
+from ansible_collections.harbormaster.ports.plugins.module_utils._managers import PROVEN
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     BOUND,
     CONNECTION,
@@ -210,12 +211,23 @@ def _step(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) ->
         return step._replace(kill=step.kill and (policy.force is True or facts is None or facts.kills))
     grace = PROCESS_GRACE if policy.grace_period is None else policy.grace_period
     suspected = bool(holder.sockets) and not any(row.inode in snapshot.owners for row in holder.sockets)
-    step = _signalled(snapshot, policy, common, targets)._replace(grace=grace, suspected=suspected)
+    step = _signalled(snapshot, policy, common, targets)._replace(
+        grace=grace, suspected=suspected, nameless=_is_nameless(snapshot, policy, port, holder)
+    )
     facts = snapshot.units.get(holder.unit) if holder.unit is not None else None
     if facts is None:
         return step
     # Who is started again after KILL, and not after a polite end, is left to that.
     return step._replace(kill=step.kill and not units.restarts(facts, "KILL"))
+
+
+def _is_nameless(snapshot: Snapshot, policy: Policy, port: PortPlan, holder: Holder) -> bool:
+    """Whether no name of a holder's processes has a word in what is done to them, as all of these are claims that the task overrules."""
+    by_name = (port.wish.stop_only, port.wish.keep, policy.protect or None)
+    if policy.method != "signal" or policy.force is not True or any(option is not None for option in by_name):
+        return False
+    known = [snapshot.processes[pid] for pid in holder.pids if pid in snapshot.processes]
+    return all(not process.proven and process.account for process in known)
 
 
 def _signalled(snapshot: Snapshot, policy: Policy, step: Step, targets: t.Sequence[Target]) -> Step:
@@ -234,7 +246,7 @@ def as_target(process: Process) -> Target:
         process.start_ticks,
         process.name,
         matching.executable(process),
-        matching.names_of(process) | {"%s, proven" % name for name in process.proven},
+        matching.names_of(process) | {name + PROVEN for name in process.proven},
         process.command or "",
         process.image,
     )

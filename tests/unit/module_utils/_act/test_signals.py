@@ -323,7 +323,7 @@ def test_what_is_read_in_the_middle_of_an_exec_is_read_again(hold, pidfds):
         def target(self, pid):
             return reads.pop(0)
 
-    grip = signals._Grip(judged, InTheMiddle(None))
+    grip = signals._Grip(judged, InTheMiddle(None), Step("signal", "signal", "java", ("8080/tcp",)))
     try:
         assert grip.became() == "worker"
     finally:

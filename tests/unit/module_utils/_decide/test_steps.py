@@ -104,3 +104,36 @@ def test_a_crowd_of_holders_takes_time_in_proportion(state, together):
         assert {row.inode for holder in plan.ports[0].holders for row in holder.sockets} == set(snapshot.owners)
         spent.append(min(runs))
     assert spent[1] < 9 * spent[0], spent
+
+
+NAMELESS = {"method": "signal", "force": True}
+
+
+@pytest.mark.parametrize(
+    ("process", "wish", "policy", "nameless"),
+    [
+        ({}, {}, NAMELESS, True),
+        ({}, {"user": ("nobody",)}, NAMELESS, True),
+        ({}, {}, {"method": "signal"}, False),  # a database is spared, by its name
+        ({}, {}, {"force": True}, False),  # what claims to be protected is refused
+        ({}, {"stop_only": ("web",)}, NAMELESS, False),
+        ({}, {"keep": ("db",)}, NAMELESS, False),
+        ({}, {}, {**NAMELESS, "protect": ("db",)}, False),
+        ({"proven": ("web",)}, {}, NAMELESS, False),
+        ({"uid": 0, "real_uid": 0}, {}, NAMELESS, False),
+    ],
+)
+def test_names_have_a_word_unless_all_of_them_are_claims_that_the_task_overrules(process, wish, policy, nameless):
+    holder = {
+        "name": "web",
+        "parent_pid": 1,
+        "uid": 65534,
+        "real_uid": 65534,
+        "user": "nobody",
+        "ancestors": (1,),
+        **process,
+    }
+    known = {1: Process(1, "systemd", 0, uid=0, proven=("systemd",)), 100: Process(100, **holder)}
+    snapshot = Snapshot(sockets=(ROW,), owners={7: (100,)}, processes=known)
+    plan = decide.decide(snapshot, [Wish(8080, "tcp", **wish)], Policy(state="free", **policy))
+    assert [step.nameless for step in plan.steps] == [nameless]
