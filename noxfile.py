@@ -112,8 +112,9 @@ def style(session: nox.Session) -> None:
     else:
         session.run("ruff", "format", "--check")
         session.run("ruff", "check")
-    package = "ansible_collections.harbormaster.ports.plugins.module_utils"
-    session.run("mypy", "-p", package, env={"MYPYPATH": _collections_path()})
+    plugins = "ansible_collections.harbormaster.ports.plugins."
+    packages = [word for name in ("module_utils", "plugin_utils") for word in ("-p", plugins + name)]
+    session.run("mypy", *packages, env={"MYPYPATH": _collections_path()})
 
 
 @nox.session(python=TARGET_PYTHONS)

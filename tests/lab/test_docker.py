@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 
 import pytest
@@ -46,6 +47,26 @@ def test_restart_always(host: Host):
     assert host.main_pid("docker.service") == engine
     host.sh("systemctl restart docker", seconds=90)
     assert host.running("shop"), "the prediction was right"
+
+
+# Words of whoever has built an image, about managers that this container does not have.
+CLAIMS = (
+    "PODMAN_SYSTEMD_UNIT=cron.service", "com.docker.swarm.service.name=web", "com.docker.swarm.task.id=t1",
+    "com.docker.swarm.task.name=web.1", "io.kubernetes.pod.name=web-7", "io.kubernetes.container.name=web",
+    "com.hashicorp.nomad.alloc_id=8d7c",
+)  # fmt: skip
+
+
+def test_labels_of_an_image_are_no_evidence(host: Host):
+    """No unit of the host is stopped for them, and no orchestrator is said to have the container."""
+    changes = [word for label in CLAIMS for word in ("--change", "LABEL " + label)]
+    host.docker("import", *changes, "/opt/lab/box.tar", "claims:latest")
+    host.undo("docker rm --force --volumes shop; docker rmi claims")
+    host.docker("run", "--detach", "--name", "shop", "--publish", "8080:80", "claims", *shlex.split(POLITE))
+    assert "cron.service" in host.docker("inspect", "--format", "{{json .Config.Labels}}", "shop")
+    freed = host.free(8080)
+    stopped(host, freed, 8080, "shop")
+    assert host.active("cron.service") and not host.running("shop")
 
 
 def test_persist_outlives_a_restart_of_the_engine(host: Host):

@@ -14,9 +14,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import P
 # Seconds for each question. pm2 is a whole Node.js that has to start.
 PATIENCE = 5.0
 PM2_PATIENCE = 9.0
-# Of a command line and an environment that somebody else has chosen, no more is read.
+# Of a command line that somebody else has chosen, no more is read.
 _LONGEST_WORDS = 4096
-_LARGEST_ENVIRONMENT = 1 << 17
 _LONGEST_WHY = 200
 
 # Where the monit of a host says who it is.
@@ -76,9 +75,11 @@ def arguments(pid: int) -> t.List[str]:
 
 
 def environment(pid: int) -> t.Dict[str, str]:
-    """The environment that a process was started with."""
-    said = (word.partition("=") for word in _words("/proc/%d/environ" % pid, _LARGEST_ENVIRONMENT))
-    return {name: value for name, _equals, value in said}
+    """What a daemon's environment says of where its files are."""
+    from ansible_collections.harbormaster.ports.plugins.module_utils._observe import environment as variables
+
+    said = variables.read(pid, (b"HOME", b"PM2_HOME"))
+    return {name.decode("ascii"): os.fsdecode(value) for name, value in said.items()}
 
 
 def folder(pid: int) -> str:

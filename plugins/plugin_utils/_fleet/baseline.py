@@ -56,7 +56,7 @@ def read(data: bytes, scope: str) -> Document:
         raise BaselineError("it has no list of hosts")
     if document.get("scope") != scope:
         words = {"all": "all listeners", "plan": "the ports of a plan"}
-        raise BaselineError("it has %s, this one has %s" % (words.get(document.get("scope"), "?"), words[scope]))
+        raise BaselineError("it has %s, this one has %s" % (words.get(str(document.get("scope")), "?"), words[scope]))
     return {
         "generated": listeners.clean(document.get("generated")) or "?",
         "hosts": [_host(host) for host in hosts],

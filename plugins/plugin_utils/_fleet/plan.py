@@ -161,7 +161,7 @@ def _by_facts(item: Item, by_port: t.Mapping[int, t.List[Row]], judged: t.Mappin
         told = [protocol for protocol in protocols if (port, protocol, item.address) in judged]
         asked = _questions.Question(address=item.address)
         here = [
-            row
+            t.cast(Row, row)  # one of ours
             for row in _questions.ask(by_port.get(port, []), asked)
             if row["protocol"] in protocols
             and row["protocol"] not in told
