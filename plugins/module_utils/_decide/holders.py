@@ -146,7 +146,12 @@ def hidden(snapshot: Snapshot, holder: Holder) -> Refusal:
         if len(likely) > _MOST_SUSPECTS:
             named.append("%d more" % (len(likely) - _MOST_SUSPECTS))
         known += ", perhaps by %s, of the same account and with open files that no table shows" % " or ".join(named)
-        advice = "look at these, and stop them with method: signal and stop_only: [%s]" % _quoted(likely[0].called)
+        names = [process.called for process in likely if not _has_manager(process)]
+        advice = "look at these, and stop the unit or the container of the one"
+        if names:
+            # Somebody has chosen this name: it must not mean others too.
+            plain = names[0] if set(names[0]).isdisjoint("*?[]{},\"' ") else "NAME"
+            advice = "look at these, and stop the one with method: signal and stop_only: [%s]" % plain
     return reasons.hidden_owner(
         what,
         known,
@@ -164,20 +169,27 @@ def suspects(snapshot: Snapshot, holder: Holder) -> t.List[int]:
 def named_suspects(snapshot: Snapshot, policy: Policy, wish: Wish, holder: Holder) -> Holder:
     """A holder that is not seen as those who may be it, where the task names them for a signal; else as it is.
 
-    Nobody is stopped on a suspicion alone: the task has to ask for ``method: signal``, and to say by ``stop_only`` or ``user`` whom.
+    Nobody is stopped on a suspicion alone: the task has to ask for ``method: signal``, and to say by a name in ``stop_only`` whom.
+    What a manager has started is left to that.
     """
-    if holder.kind != UNKNOWN or policy.method != "signal" or (wish.stop_only is None and wish.user is None):
+    if holder.kind != UNKNOWN or policy.method != "signal":
         return holder
     patterns = [pattern for pattern in wish.stop_only or () if pattern != matching.ANYBODY]
-    pids = []
-    for pid in suspects(snapshot, holder):
-        process = snapshot.processes[pid]
-        named = matching.matches(process, patterns) if patterns else wish.user is not None
-        if named and matching.runs_as(process, wish.user):
-            pids.append(pid)
+    pids = [
+        pid
+        for pid in suspects(snapshot, holder)
+        if matching.matches(snapshot.processes[pid], patterns)
+        and matching.runs_as(snapshot.processes[pid], wish.user)
+        and not _has_manager(snapshot.processes[pid])
+    ]
     if not pids:
         return holder
     return holder._replace(kind=PROCESS, name=snapshot.processes[pids[0]].called, pids=tuple(pids))
+
+
+def _has_manager(process: Process) -> bool:
+    """Whether something has started a process that would start it again; a login's scope does not."""
+    return process.container is not None or (process.unit is not None and not process.unit.name.endswith(".scope"))
 
 
 def main_process(snapshot: Snapshot, holder: Holder) -> t.Optional[Process]:

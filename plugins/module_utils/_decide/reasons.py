@@ -70,8 +70,8 @@ def handed_over(who: str, makers: t.Sequence[int]) -> Refusal:
     account = "uid %s" % ", ".join(map(str, makers))
     return Refusal(
         HANDED_OVER,
-        "%s has it from %s, which made the socket and passed it on" % (who, account),
-        "stop the processes of %s, which drops what they passed on, with this one in keep; or name it in stop_only"
+        "%s has a socket that %s has made, and neither of them has started the other" % (who, account),
+        "name it in stop_only if it may be stopped for that; stopping the processes of %s, with this one in keep, may end it too"
         % account,
     )
 

@@ -98,7 +98,7 @@ def _handed_over(case: Case) -> t.Optional[Refusal]:
     Who has made a socket is the kernel's word. On Windows a handle gets into a process of another account by that account alone.
     """
     makers = {row.uid for row in case.holder.sockets}
-    if case.holder.container is not None or case.wish.stop_only is not None or makers & {None, 0}:
+    if makers & {None, 0} or _without_anybody(case.wish.stop_only or ()):
         return None
     for process in case.members:
         above = (case.snapshot.processes.get(pid) for pid in process.ancestors)

@@ -60,7 +60,7 @@ def plan(snapshot: Snapshot, policy: Policy, ports: t.Sequence[PortPlan]) -> t.L
             else:
                 found[at] = _merged(found[at], step)
             for key in _keys(step):
-                places.setdefault(key, at)
+                places[key] = at
     found = _units_together(found)
     wished = {row for step in found for row in step.sockets}
     asked = {(port.wish.port, port.wish.protocol) for port in ports}

@@ -10,14 +10,17 @@ kernel does not say: only that a process has such things. Loaded only where a so
 
 from __future__ import annotations
 
-import errno
 import os
 import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
+from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind
 
 _LARGEST = 1 << 16
+# Seconds for all of it, and descriptors of one process: an account may have half a million in each.
+_LONGEST = 1.0
+_MOST_DESCRIPTORS = 10000
 _IO_URING = b"anon_inode:[io_uring]"
 _SOCKET = b"socket:["
 # Lines of /proc/[pid]/fdinfo. Of a Unix socket: descriptors that wait in its queue, or in those of whom it has not accepted.
@@ -26,22 +29,33 @@ _WAITING = b"scm_fds:"
 _REGISTERED = b"UserFiles:"
 
 
-def suspects(makers: t.AbstractSet[int], refused: t.Mapping[int, int], clock: Clock) -> t.Dict[int, t.Tuple[int, ...]]:
-    """Accounts that have made sockets without an owner -> pids of theirs that may have these.
+def suspects(makers: t.AbstractSet[int], clock: Clock) -> t.Tuple[t.Dict[int, t.Tuple[int, ...]], t.Tuple[Blind, ...]]:
+    """Accounts that have made sockets without an owner -> pids of theirs that may have these, and what was not looked into.
 
-    :param refused: pid -> why its descriptors could not be read; whom there was no time for may have them too.
+    :param clock: of the look; this takes a small part of what is left.
     """
+    own = Clock(clock.left(_LONGEST))
     found: t.Dict[int, t.List[int]] = {}
+    late = 0
     for name in os.listdir("/proc"):
-        if clock.over:
-            break
-        if name.isdigit():
-            pid = int(name)
-            accounts = makers & set(_accounts(pid))
-            if accounts and (refused.get(pid) == errno.ETIME or _keeps_some(pid, clock)):
-                for account in accounts:
-                    found.setdefault(account, []).append(pid)
-    return {account: tuple(sorted(pids)) for account, pids in found.items()}
+        if not name.isdigit():
+            continue
+        pid = int(name)
+        accounts = makers & set(_accounts(pid))
+        if not accounts:
+            continue
+        keeps = _keeps_some(pid, own)
+        if keeps is None:
+            late += 1
+        for account in accounts if keeps else ():
+            found.setdefault(account, []).append(pid)
+    told = {account: tuple(sorted(pids)) for account, pids in found.items()}
+    if not late:
+        return told, ()
+    text = "there was no time to see what %s of the same account keep on its way" % (
+        "1 process" if late == 1 else "%d processes" % late
+    )
+    return told, (Blind("in_flight_unread", text, late),)
 
 
 def _accounts(pid: int) -> t.Iterable[int]:
@@ -49,23 +63,23 @@ def _accounts(pid: int) -> t.Iterable[int]:
     return uids if uids is not None else ()
 
 
-def _keeps_some(pid: int, clock: Clock) -> bool:
-    """Whether a process has a Unix socket in which descriptors wait, or files registered with an io_uring."""
+def _keeps_some(pid: int, clock: Clock) -> t.Optional[bool]:
+    """Whether a process has a Unix socket in which descriptors wait, or files registered with an io_uring; None for no time."""
     folder = "/proc/%d/fd" % pid
     try:
-        names = os.listdir(folder)
+        with os.scandir(folder) as entries:
+            for number, entry in enumerate(entries):
+                if clock.over or number >= _MOST_DESCRIPTORS:
+                    return None
+                try:
+                    link = os.fsencode(os.readlink(entry.path))
+                except OSError:
+                    continue
+                counter = _REGISTERED if link == _IO_URING else _WAITING if link.startswith(_SOCKET) else None
+                if counter is not None and _counts(_content("/proc/%d/fdinfo/%s" % (pid, entry.name)), counter):
+                    return True
     except OSError:
         return False
-    for name in names:
-        if clock.over:
-            return False
-        try:
-            link = os.fsencode(os.readlink(folder + "/" + name))
-        except OSError:
-            continue
-        counter = _REGISTERED if link == _IO_URING else _WAITING if link.startswith(_SOCKET) else None
-        if counter is not None and _counts(_content("/proc/%d/fdinfo/%s" % (pid, name)), counter):
-            return True
     return False
 
 

@@ -54,12 +54,12 @@ def with_owners(
         sockets, owners, known, scan = _look(table.rows(wanted), clock, owners)
         unseen = _unseen(sockets, owners)
     kernel = _kernel_owners([row for row in sockets if row.state in IDLE and row.inode not in owners])
-    suspects = _suspects([row for row in unseen if (row.protocol, row.port) not in kernel], scan, known, clock)
+    suspects, unread = _suspects([row for row in unseen if (row.protocol, row.port) not in kernel], known, clock)
     snapshot = snapshot._replace(
         sockets=tuple(sockets),
         owners=owners,
         processes=known,
-        blind=snapshot.blind + tuple(_unseen_owners(scan) if unseen else ()),
+        blind=snapshot.blind + tuple(_unseen_owners(scan) if unseen else ()) + unread,
         kernel=kernel,
         self_pids=processes.self_pids(),
         suspects=suspects,
@@ -76,23 +76,24 @@ def with_owners(
 
 
 def _suspects(
-    unseen: t.Sequence[Socket], scan: descriptors.Scan, known: t.Dict[int, Process], clock: Clock
-) -> t.Mapping[int, t.Tuple[int, ...]]:
+    unseen: t.Sequence[Socket], known: t.Dict[int, Process], clock: Clock
+) -> t.Tuple[t.Mapping[int, t.Tuple[int, ...]], t.Tuple[Blind, ...]]:
     """Who may have these rows (see `in_flight`). They are added to ``known``."""
     # Root hides nothing from itself, and most sockets of the kernel's are root's.
     makers = {row.uid for row in unseen if row.uid}
     if not makers:
-        return {}
+        return {}, ()
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import in_flight
 
-    found = in_flight.suspects(makers, scan.refused, clock)
+    found, unread = in_flight.suspects(makers, clock)
     known.update(processes.describe({pid for pids in found.values() for pid in pids}.difference(known), clock=clock))
-    return found
+    return found, unread
 
 
 def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted, tables: Tables) -> Snapshot:
     """The snapshot with what else would end: other processes of the holders' units and containers, and the other ports of all."""
-    holders = {pid for pids in snapshot.owners.values() for pid in pids}
+    # Who is only suspected to hold something may be stopped as well.
+    holders = {pid for pids in (*snapshot.owners.values(), *snapshot.suspects.values()) for pid in pids}
     along = {pid for facts in snapshot.units.values() if facts.up for pid in facts.pids}
     for container in snapshot.containers:
         # The ports of one with a network of its own are those that it publishes.
@@ -202,11 +203,13 @@ def _unread(late: t.AbstractSet[int]) -> t.Tuple[Blind, ...]:
 
 
 def _carriers(snapshot: Snapshot, tables: Tables) -> t.Dict[int, str]:
-    if not snapshot.owners:
+    # 0 is no inode: who is suspected to hold something counts like a holder.
+    owners = {**snapshot.owners, 0: tuple(pid for pids in snapshot.suspects.values() for pid in pids)}
+    if not any(owners.values()):
         return {}
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers
 
-    return carriers.carriers(snapshot.processes, snapshot.owners, snapshot.self_pids, snapshot.units, tables)
+    return carriers.carriers(snapshot.processes, owners, snapshot.self_pids, snapshot.units, tables)
 
 
 def _kernel_owners(rows: t.List[Socket]) -> t.Dict[t.Tuple[str, int], str]:

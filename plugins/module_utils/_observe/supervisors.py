@@ -297,18 +297,25 @@ def _unproven(folder: str) -> str:
     """
     if evidence.folder(folder) is None:
         return "others than root may write its service directory %s" % folder
-    inner = os.path.join(folder, "supervise")
-    if evidence.folder(inner) is None:
-        return "others than root may write %s" % inner
-    for name, kind in _OPENED:
-        path = os.path.join(inner, name)
-        try:
-            mode = os.lstat(path).st_mode
-        except OSError:
-            # The tool says so in its own words.
-            continue
-        if stat.S_IFMT(mode) != kind:
-            return "%s is not what a supervisor makes there" % path
+    # A logger has a service directory of its own in there, which its tools look at too.
+    log = os.path.join(folder, "log")
+    inner = [os.path.join(folder, "supervise")]
+    if os.path.lexists(log):
+        if evidence.folder(log) is None:
+            return "others than root may write %s" % log
+        inner += filter(os.path.lexists, [os.path.join(log, "supervise")])
+    for place in inner:
+        if evidence.folder(place) is None:
+            return "others than root may write %s" % place
+        for name, kind in _OPENED:
+            path = os.path.join(place, name)
+            try:
+                mode = os.lstat(path).st_mode
+            except OSError:
+                # The tool says so in its own words.
+                continue
+            if stat.S_IFMT(mode) != kind:
+                return "%s is not what a supervisor makes there" % path
     return ""
 
 

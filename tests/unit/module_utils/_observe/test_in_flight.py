@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import array
 import ctypes
-import errno
 import os
 import pwd
 import socket
@@ -95,10 +94,17 @@ def test_who_has_a_descriptor_is_the_owner_and_nobody_is_suspected(in_netns):
     assert owned and suspects == {}
 
 
-def test_for_whom_there_was_no_time_is_a_suspect_too():
-    with process("keeper", ACCOUNT, lambda ready: (ready(), time.sleep(60))) as pid:
-        clock = Clock()
-        assert in_flight.suspects({ACCOUNT}, {}, clock) == {}
-        assert in_flight.suspects({ACCOUNT}, {pid: errno.EACCES}, clock) == {}
-        assert in_flight.suspects({ACCOUNT}, {pid: errno.ETIME}, clock) == {ACCOUNT: (pid,)}
-        assert in_flight.suspects({ACCOUNT}, {pid: errno.ETIME}, Clock(0)) == {}
+def test_for_whom_there_was_no_time_is_told_and_no_suspect(monkeypatch):
+    def work(ready):
+        kept = [socket.socket() for _number in range(40)]
+        ready()
+        time.sleep(60)
+        del kept
+
+    with process("keeper", ACCOUNT, work):
+        assert in_flight.suspects({ACCOUNT}, Clock()) == ({}, ())
+        found, (blind,) = in_flight.suspects({ACCOUNT}, Clock(0))
+        assert found == {} and "no time" in blind.text and blind.hidden == 1
+        monkeypatch.setattr(in_flight, "_MOST_DESCRIPTORS", 20)
+        found, (blind,) = in_flight.suspects({ACCOUNT}, Clock())
+        assert found == {} and blind.code == "in_flight_unread"

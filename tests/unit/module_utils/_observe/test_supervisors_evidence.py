@@ -346,7 +346,7 @@ def test_pid_files_of_what_monit_watches_are_not_waited_for_either(place, monkey
     assert found.supervised == {} and seconds < 8
 
 
-@pytest.mark.parametrize("whose", ["root", "theirs", "link", "control", "ok", "status", "fifo"])
+@pytest.mark.parametrize("whose", ["root", "theirs", "link", "control", "ok", "status", "fifo", "log"])
 def test_a_service_directory_is_roots_in_all_that_its_tools_open(place, whose):
     """They follow links and write: what root's command would open in there must not be in somebody else's hands."""
     service = os.path.join(place.root, "web")
@@ -363,6 +363,11 @@ def test_a_service_directory_is_roots_in_all_that_its_tools_open(place, whose):
     assert whose == "link" or supervisors._unproven(service) == ""
     if whose == "theirs":
         os.chown(inner, NOBODY.pw_uid, NOBODY.pw_gid)
+    elif whose == "log":
+        # As others log as an account of their own.
+        os.makedirs(os.path.join(service, "log", "supervise"))
+        assert supervisors._unproven(service) == ""
+        os.chown(os.path.join(service, "log", "supervise"), NOBODY.pw_uid, NOBODY.pw_gid)
     elif whose == "fifo":
         os.unlink(os.path.join(inner, "status"))
         os.mkfifo(os.path.join(inner, "status"))
