@@ -37,6 +37,8 @@ _CHILD_TIMEOUT = 20.0
 _CHILD_GRACE = 1.0
 # Seconds for one scan. An account can have a million descriptors open in each of its processes, and they take 1 s each.
 LONGEST = 10.0
+# Of what is left of a look's time. A busy machine may let a search of half a second take several.
+_SHARE = 0.8
 # Seconds in which it has to be seen that a process has let a socket go.
 _LETTING_GO = 2.0
 # After so many descriptors the clock is looked at.
@@ -78,12 +80,12 @@ class _Tally:
 def scan(inodes: t.AbstractSet[int], clock: t.Optional[Clock] = None) -> Scan:
     """Find every process that has one of these sockets open.
 
-    :param clock: of the look. At most half of what is left is taken, so that who was found can still be asked about.
+    :param clock: of the look. Most of what is left may be taken; the rest is for asking about who was found.
     """
     wanted = {b"socket:[%d]" % inode: inode for inode in inodes if inode}
     if not wanted:
         return Scan({}, {}, hidepid(), 0)
-    tally = _Tally(time.monotonic() + (LONGEST if clock is None else min(LONGEST, clock.left() / 2)))
+    tally = _Tally(time.monotonic() + (LONGEST if clock is None else min(LONGEST, clock.left() * _SHARE)))
     pids = _pids()
     with _Here() as here:
         read = _links_here if here.can_return else _links_by_fd

@@ -18,6 +18,8 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._model import (
     Wish,
 )
 
+pytestmark = pytest.mark.pure
+
 NOBODY = 65534
 SYSTEMD = Process(1, "systemd", 0, uid=0, proven=("systemd",))
 

@@ -255,7 +255,7 @@ def test_one_that_is_found_needs_no_more_links(listener, forks, links_read):
     assert len(links_read) < 300
 
 
-@pytest.mark.parametrize(("left", "longest"), [(6.0, 3.0), (600.0, 5.0), (-1.0, 0.0)])
+@pytest.mark.parametrize(("left", "longest"), [(6.0, 4.8), (600.0, 8.0), (-1.0, 0.0)])
 def test_a_scan_leaves_time_for_what_it_finds(listener, monkeypatch, left, longest):
     """It shares the clock of the look, and with all of it nothing could be said of who was found."""
     ends = []
