@@ -35,10 +35,8 @@ FORK_AFTER = 4000
 _CHILD_TIMEOUT = 20.0
 # Seconds that it may be late with that, once the search has come to its end.
 _CHILD_GRACE = 1.0
-# Seconds for one scan. An account can have a million descriptors open in each of its processes, and they take 1 s each.
-LONGEST = 10.0
-# Of what is left of a look's time. A busy machine may let a search of half a second take several.
-_SHARE = 0.8
+# Seconds for one scan, and what it may take of the time that a look has left. An account can have a million descriptors open.
+LONGEST, _SHARE = 10.0, 0.8
 # Seconds in which it has to be seen that a process has let a socket go.
 _LETTING_GO = 2.0
 # After so many descriptors the clock is looked at.
