@@ -287,7 +287,7 @@ def _core_session(core: str) -> None:
             # pylint takes minutes, and is the same for all; of the tests in the matrix only.
             commands = [[*common, "--skip-test", "pylint", *session.posargs]]
             if core == NEWEST_CORE and not session.posargs:
-                commands.append([*common, "--test", "pylint", *([] if MATRIX else ["plugins"])])
+                commands.append([*common, "--test", "pylint", *([] if MATRIX else ["plugins/"])])
             _ansible_test(session, *commands)
 
     sanity.__doc__ = "ansible-test sanity with ansible-core %s." % core

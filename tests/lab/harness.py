@@ -273,6 +273,11 @@ class Host:
         else:
             self.sh(script)
 
+    def wait_running(self, name: str, port: int) -> None:
+        """Until a container runs and has its port: the engine's relay has it a moment before the engine lists the container."""
+        place.wait_for("the container %s" % name, lambda: self.running(name), 60)
+        self.wait_held(port)
+
     def running(self, name: str, engine: str = "docker", user: str = "") -> bool:
         script = "%s inspect --format '{{.State.Running}}' %s" % (engine, name)
         said = self.as_user(user, script, check=False) if user else self.sh(script, check=False)

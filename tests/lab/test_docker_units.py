@@ -34,7 +34,7 @@ def test_a_unit_that_runs_a_container_by_its_client(host: Host, extra: str):
     )  # fmt: skip
     host.undo("docker rm -f one")
     host.systemctl("start", "one.service")
-    host.wait_held(8080)
+    host.wait_running("one", 8080)
     by_unit(host, 8080, "one.service", "one")
     assert host.running("two") and host.held(8081)
 
@@ -47,7 +47,7 @@ def test_a_unit_that_starts_a_container_which_is_there(host: Host):
         ExecStop="/usr/bin/docker stop -t 1 one",
     )  # fmt: skip
     host.systemctl("start", "one.service")
-    host.wait_held(8080)
+    host.wait_running("one", 8080)
     by_unit(host, 8080, "one.service", "one")
 
 
@@ -55,7 +55,7 @@ def test_who_started_the_client_by_hand_is_no_manager(host: Host):
     """The same words in a login, and below a unit that starts things for others."""
     host.unit("jenkins.service", command="/bin/sh -c 'docker run --name one -p 8080:80 box httpd -f -p 80; sleep 600'")
     host.undo("docker rm -f one")
-    host.wait_held(8080)
+    host.wait_running("one", 8080)
     freed = host.free(8080)
     assert freed.done.holder(8080)["kind"] == "container" and not freed.done.failed, freed.done
     assert host.active("jenkins.service") and not host.running("one")
