@@ -92,10 +92,9 @@ def _aged(snapshot: Snapshot, holder: Holder, now: float) -> str:
         who += ", running for " + duration(now - process.started)
     elif process is None and not holder.pids and holder.kind == "unknown" and not holder.sockets:
         who = "something that no socket table shows: it can't be bound"
-    elif holder.kind == "unknown" and snapshot.blind:
-        who += " (%s)" % "; ".join(blind.text for blind in snapshot.blind)
-        advice = dict.fromkeys(blind.advice for blind in snapshot.blind if blind.advice)
-        who += "".join("; " + one for one in advice)
+    elif holder.kind == "unknown":
+        known, advice = holders.unseen(snapshot, holder)
+        who += known + ("; " + advice if advice else "")
     return who
 
 

@@ -188,7 +188,8 @@ def test_a_listener_that_is_on_its_way_can_be_freed(zoo, scene: Scene, where) ->
         refused = zoo.free([trap.port], **more)
         assert refused.failed and refused["reason"] == "hidden_owner" and world.alive(trap.pid), refused
         assert "sender (pid %d)" % trap.pid in refused["msg"] and "stop_only: [sender]" in refused["msg"], refused
-    assert zoo.run(port=[trap.port]).port(trap.port)["status"] == "held_unknown"
+    report = zoo.run(port=[trap.port])
+    assert report.port(trap.port)["status"] == "held_unknown" and "sender (pid %d)" % trap.pid in report["msg"], report
     predicted = zoo.free([trap.port], method="signal", stop_only=["sender"], check=True)
     freed = zoo.free([trap.port], method="signal", stop_only=["sender"])
     assert not freed.failed and freed["free"] and predicted.comparable() == freed.comparable()

@@ -78,6 +78,10 @@ def answer_for(path, answers):
     return answers.get(path, [])
 
 
+def send(through, what):
+    through.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [what.fileno()]))])
+
+
 def main():
     with open(sys.argv[1], encoding="utf-8") as stream:
         options = json.load(stream)
@@ -98,23 +102,21 @@ def main():
     child = 0
     if options.get("in_flight"):
         # On its way to nobody: no process has a descriptor of it any more.
-        near, far = socket.socketpair()
         if options["in_flight"] == "unaccepted":
-            there = socket.socket(socket.AF_UNIX)
-            there.bind("\0harbour-%d" % os.getpid())
-            there.listen(1)
-            near.close()
-            near = socket.socket(socket.AF_UNIX)
-            near.connect("\0harbour-%d" % os.getpid())
-            far = there
-        near.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [holder.fileno()]))])
+            near, far = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+            far.bind("\0harbour-%d" % os.getpid())
+            far.listen(1)
+            near.connect(far.getsockname())
+        else:
+            near, far = socket.socketpair()
+        send(near, holder)
         holder.close()
         kept += [near, far]
     if options.get("hand_to"):
         # A daemon of somebody else's gets the listener too.
         friend = socket.socket(socket.AF_UNIX)
         friend.connect(options["hand_to"])
-        friend.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [holder.fileno()]))])
+        send(friend, holder)
         kept.append(friend)
     if options.get("child"):
         # What has the name is the parent of what holds the port.

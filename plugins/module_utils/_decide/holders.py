@@ -137,26 +137,31 @@ def hidden(snapshot: Snapshot, holder: Holder) -> Refusal:
     else:
         uids = sorted({row.uid for row in holder.sockets if row.uid is not None})
         what = "its socket%s" % (" of uid %s" % ", ".join(map(str, uids)) if uids else "")
-    seen = "; ".join(blind.text for blind in snapshot.blind)
-    advice = "; ".join(dict.fromkeys(blind.advice for blind in snapshot.blind if blind.advice))
-    known = " (%s)" % seen if seen else ""
-    likely = [snapshot.processes[pid] for pid in suspects(snapshot, holder)]
-    if likely:
-        named = ["%s (pid %d)" % (_quoted(process.called), process.pid) for process in likely[:_MOST_SUSPECTS]]
-        if len(likely) > _MOST_SUSPECTS:
-            named.append("%d more" % (len(likely) - _MOST_SUSPECTS))
-        known += ", perhaps by %s, of the same account and with open files that no table shows" % " or ".join(named)
-        names = [process.called for process in likely if not _has_manager(process)]
-        advice = "look at these, and stop the unit or the container of the one"
-        if names:
-            # Somebody has chosen this name: it must not mean others too.
-            plain = names[0] if set(names[0]).isdisjoint("*?[]{},\"' ") else "NAME"
-            advice = "look at these, and stop the one with method: signal and stop_only: [%s]" % plain
+    known, advice = unseen(snapshot, holder)
     return reasons.hidden_owner(
         what,
         known,
         advice or "look for it in other containers and namespaces, or as a kernel service; ss -tulpne shows the row",
     )
+
+
+def unseen(snapshot: Snapshot, holder: Holder) -> t.Tuple[str, str]:
+    """What goes behind "a process that can't be seen": why, and who it may be; and what would help, both perhaps empty."""
+    seen = "; ".join(blind.text for blind in snapshot.blind)
+    known = " (%s)" % seen if seen else ""
+    likely = [snapshot.processes[pid] for pid in suspects(snapshot, holder)]
+    if not likely:
+        return known, "; ".join(dict.fromkeys(blind.advice for blind in snapshot.blind if blind.advice))
+    named = ["%s (pid %d)" % (_quoted(process.called), process.pid) for process in likely[:_MOST_SUSPECTS]]
+    if len(likely) > _MOST_SUSPECTS:
+        named.append("%d more" % (len(likely) - _MOST_SUSPECTS))
+    known += ", perhaps by %s, of the same account and with open files that no table shows" % " or ".join(named)
+    names = [process.called for process in likely if not _has_manager(process)]
+    if not names:
+        return known, "look which of these has it, and stop the unit or the container of that one"
+    # Somebody has chosen this name: it must not mean others too.
+    plain = names[0] if set(names[0]).isdisjoint("*?[]{},\"' ") else "NAME"
+    return known, "look which of these has it, and stop that one with method: signal and stop_only: [%s]" % plain
 
 
 def suspects(snapshot: Snapshot, holder: Holder) -> t.List[int]:

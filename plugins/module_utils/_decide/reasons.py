@@ -70,7 +70,7 @@ def handed_over(who: str, makers: t.Sequence[int]) -> Refusal:
     account = "uid %s" % ", ".join(map(str, makers))
     return Refusal(
         HANDED_OVER,
-        "%s has a socket that %s has made, and neither of them has started the other" % (who, account),
+        "%s has a socket that %s has made and must have passed on, as neither has started the other" % (who, account),
         "name it in stop_only if it may be stopped for that; stopping the processes of %s, with this one in keep, may end it too"
         % account,
     )

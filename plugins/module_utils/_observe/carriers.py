@@ -65,7 +65,7 @@ Session = t.Tuple[str, int, str, int]
 
 def carriers(
     known: t.Mapping[int, Process],
-    owners: t.Mapping[int, t.Sequence[int]],
+    holders: t.AbstractSet[int],
     self_pids: t.AbstractSet[int],
     units: t.Optional[t.Mapping[Unit, UnitFacts]] = None,
     tables: t.Optional[Tables] = None,
@@ -73,14 +73,14 @@ def carriers(
     """The holders that may carry our connection, and why, as the end of a sentence that begins with the process.
 
     :param known: the processes that were found, by pid.
-    :param owners: inode -> pids; these are the holders.
+    :param holders: pids of who holds something.
     :param self_pids: this process and its ancestors.
     :param units: what the service managers said.
     :param tables: what processes have open, within the clock of the look.
     """
     tables = tables or Tables(Clock())
     # Who would stop and could not be read in time may hold anything.
-    holders = {pid for pids in owners.values() for pid in pids} | tables.late
+    holders = holders | tables.late
     ssh = {pid for pid in holders if pid in known and is_ssh(known[pid], known)}
     agents = {pid for pid in holders if pid in known and is_agent(known[pid], units or {})}
     sessions = _sessions(self_pids)

@@ -15,7 +15,6 @@ import typing as t
 
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import evidence
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
-from ansible_collections.harbormaster.ports.plugins.module_utils._model import Blind
 
 _LARGEST = 1 << 16
 # Seconds for all of it, and descriptors of one process: an account may have half a million in each.
@@ -29,8 +28,8 @@ _WAITING = b"scm_fds:"
 _REGISTERED = b"UserFiles:"
 
 
-def suspects(makers: t.AbstractSet[int], clock: Clock) -> t.Tuple[t.Dict[int, t.Tuple[int, ...]], t.Tuple[Blind, ...]]:
-    """Accounts that have made sockets without an owner -> pids of theirs that may have these, and what was not looked into.
+def suspects(makers: t.AbstractSet[int], clock: Clock) -> t.Tuple[t.Dict[int, t.Tuple[int, ...]], int]:
+    """Accounts that have made sockets without an owner -> pids of theirs that may have these; and how many were not looked into.
 
     :param clock: of the look; this takes a small part of what is left.
     """
@@ -49,13 +48,7 @@ def suspects(makers: t.AbstractSet[int], clock: Clock) -> t.Tuple[t.Dict[int, t.
             late += 1
         for account in accounts if keeps else ():
             found.setdefault(account, []).append(pid)
-    told = {account: tuple(sorted(pids)) for account, pids in found.items()}
-    if not late:
-        return told, ()
-    text = "there was no time to see what %s of the same account keep on its way" % (
-        "1 process" if late == 1 else "%d processes" % late
-    )
-    return told, (Blind("in_flight_unread", text, late),)
+    return {account: tuple(sorted(pids)) for account, pids in found.items()}, late
 
 
 def _accounts(pid: int) -> t.Iterable[int]:

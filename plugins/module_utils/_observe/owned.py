@@ -85,15 +85,15 @@ def _suspects(
         return {}, ()
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import in_flight
 
-    found, unread = in_flight.suspects(makers, clock)
+    found, late = in_flight.suspects(makers, clock)
     known.update(processes.describe({pid for pids in found.values() for pid in pids}.difference(known), clock=clock))
-    return found, unread
+    text = "there was no time to see what %s of the same account may keep without a descriptor" % _several(late)
+    return found, (Blind("in_flight_unread", text, late),) if late else ()
 
 
 def _with_other_ports(snapshot: Snapshot, table: Table, wanted: Wanted, tables: Tables) -> Snapshot:
     """The snapshot with what else would end: other processes of the holders' units and containers, and the other ports of all."""
-    # Who is only suspected to hold something may be stopped as well.
-    holders = {pid for pids in (*snapshot.owners.values(), *snapshot.suspects.values()) for pid in pids}
+    holders = _holders(snapshot)
     along = {pid for facts in snapshot.units.values() if facts.up for pid in facts.pids}
     for container in snapshot.containers:
         # The ports of one with a network of its own are those that it publishes.
@@ -203,13 +203,17 @@ def _unread(late: t.AbstractSet[int]) -> t.Tuple[Blind, ...]:
 
 
 def _carriers(snapshot: Snapshot, tables: Tables) -> t.Dict[int, str]:
-    # 0 is no inode: who is suspected to hold something counts like a holder.
-    owners = {**snapshot.owners, 0: tuple(pid for pids in snapshot.suspects.values() for pid in pids)}
-    if not any(owners.values()):
+    holders = _holders(snapshot)
+    if not holders:
         return {}
     from ansible_collections.harbormaster.ports.plugins.module_utils._observe import carriers
 
-    return carriers.carriers(snapshot.processes, owners, snapshot.self_pids, snapshot.units, tables)
+    return carriers.carriers(snapshot.processes, holders, snapshot.self_pids, snapshot.units, tables)
+
+
+def _holders(snapshot: Snapshot) -> t.Set[int]:
+    """Who has the asked ports, and who is only suspected to: that one may be stopped as well."""
+    return {pid for pids in (*snapshot.owners.values(), *snapshot.suspects.values()) for pid in pids}
 
 
 def _kernel_owners(rows: t.List[Socket]) -> t.Dict[t.Tuple[str, int], str]:

@@ -295,27 +295,20 @@ def _unproven(folder: str) -> str:
     They follow links and write to what they find, so others than root may have no word in any folder that they go to.
     ``supervise`` may be a link of root's to another place.
     """
-    if evidence.folder(folder) is None:
-        return "others than root may write its service directory %s" % folder
     # A logger has a service directory of its own in there, which its tools look at too.
     log = os.path.join(folder, "log")
-    inner = [os.path.join(folder, "supervise")]
-    if os.path.lexists(log):
-        if evidence.folder(log) is None:
-            return "others than root may write %s" % log
-        inner += filter(os.path.lexists, [os.path.join(log, "supervise")])
-    for place in inner:
+    supervise = [os.path.join(place, "supervise") for place in (folder, log)]
+    for place in (folder, supervise[0], *filter(os.path.lexists, (log, supervise[1]))):
         if evidence.folder(place) is None:
             return "others than root may write %s" % place
-        for name, kind in _OPENED:
-            path = os.path.join(place, name)
-            try:
-                mode = os.lstat(path).st_mode
-            except OSError:
-                # The tool says so in its own words.
-                continue
-            if stat.S_IFMT(mode) != kind:
-                return "%s is not what a supervisor makes there" % path
+    for path, kind in ((os.path.join(place, name), kind) for place in supervise for name, kind in _OPENED):
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError:
+            # The tool says so in its own words.
+            continue
+        if stat.S_IFMT(mode) != kind:
+            return "%s is not what a supervisor makes there" % path
     return ""
 
 

@@ -165,15 +165,14 @@ def sessions(monkeypatch):
 
 
 def find(*started, self_pids=frozenset(), tables=None):
-    owners = {session.inode: (session.pid,) for session in started}
-    known = processes.describe([session.pid for session in started])
-    return carriers.carriers(known, owners, self_pids, tables=tables)
+    holders = {session.pid for session in started}
+    return carriers.carriers(processes.describe(holders), holders, self_pids, tables=tables)
 
 
 def test_other_holders_are_none_and_cost_no_dump(sessions, monkeypatch):
     monkeypatch.setattr(carriers, "_established", lambda: 1 / 0)
     assert find(sessions("nginx")) == {}
-    assert carriers.carriers({}, {}, frozenset()) == {}
+    assert carriers.carriers({}, frozenset(), frozenset()) == {}
 
 
 @pytest.mark.parametrize("name", ["sshd", "sshd-session", "dropbear"])
@@ -228,7 +227,7 @@ def test_who_would_stop_as_well_and_was_not_read_in_time(sessions):
     tables = carriers.Tables(Clock(-1))
     tables.of(agent.pid)
     known = processes.describe([one.pid, agent.pid])
-    assert set(carriers.carriers(known, {one.inode: (one.pid,)}, frozenset(), tables=tables)) == {agent.pid}
+    assert set(carriers.carriers(known, {one.pid}, frozenset(), tables=tables)) == {agent.pid}
 
 
 def test_sshd_without_a_connection_is_none(sessions):
@@ -285,7 +284,7 @@ def test_privilege_separation(sessions, monkeypatch):
     monkeypatch.setenv("SSH_CONNECTION", own.variable)
     known = processes.describe([own.pid, child.pid])
     known[child.pid] = Process(child.pid, "sshd", parent_pid=own.pid)
-    assert set(carriers.carriers(known, {child.inode: (child.pid,)}, frozenset())) == {child.pid}
+    assert set(carriers.carriers(known, {child.pid}, frozenset())) == {child.pid}
 
 
 def test_the_server_that_has_started_our_session(sessions, monkeypatch):
@@ -296,8 +295,7 @@ def test_the_server_that_has_started_our_session(sessions, monkeypatch):
     known = {pid: sshd(pid) for pid in (here, elsewhere.pid)}
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        owners = {os.fstat(listener.fileno()).st_ino: (here,), elsewhere.inode: (elsewhere.pid,)}
-        found = carriers.carriers(known, owners, frozenset())
+        found = carriers.carriers(known, {here, elsewhere.pid}, frozenset())
     assert found == {here: "has started the SSH session that runs this task"}
 
 
@@ -314,8 +312,7 @@ def test_the_local_other_end_of_our_session(sessions, monkeypatch):
     own = sessions("sshd")
     monkeypatch.setenv("SSH_CONNECTION", own.variable)
     known = processes.describe([os.getpid()])
-    owners = {os.fstat(own.client.fileno()).st_ino: (os.getpid(),)}
-    assert carriers.carriers(known, owners, frozenset()) == {
+    assert carriers.carriers(known, {os.getpid()}, frozenset()) == {
         os.getpid(): "is the near end of the SSH connection that runs this task"
     }
 

@@ -20,6 +20,7 @@ import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux import kcmp
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import descriptors, open_tables
+from ansible_collections.harbormaster.ports.tests.unit.module_utils._observe.clocks import Countdown
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="by design: reads Linux's /proc")
 CLONE_NEWNS = 0x20000
@@ -149,19 +150,6 @@ def test_inodes_of_and_still_holds(listener, forks):
     ended.wait()
     assert descriptors.inodes_of(ended.pid) == set()
     assert descriptors.inodes_of(0) == set()
-
-
-class Countdown(Clock):
-    """A clock that is over when it was looked at so often."""
-
-    def __init__(self, looks):
-        super().__init__()
-        self.looks = looks
-
-    @property
-    def over(self):
-        self.looks -= 1
-        return self.looks < 0
 
 
 MANY = 3000

@@ -102,9 +102,26 @@ def test_for_whom_there_was_no_time_is_told_and_no_suspect(monkeypatch):
         del kept
 
     with process("keeper", ACCOUNT, work):
-        assert in_flight.suspects({ACCOUNT}, Clock()) == ({}, ())
-        found, (blind,) = in_flight.suspects({ACCOUNT}, Clock(0))
-        assert found == {} and "no time" in blind.text and blind.hidden == 1
+        assert in_flight.suspects({ACCOUNT}, Clock()) == ({}, 0)
+        assert in_flight.suspects({ACCOUNT}, Clock(0)) == ({}, 1)
         monkeypatch.setattr(in_flight, "_MOST_DESCRIPTORS", 20)
-        found, (blind,) = in_flight.suspects({ACCOUNT}, Clock())
-        assert found == {} and blind.code == "in_flight_unread"
+        assert in_flight.suspects({ACCOUNT}, Clock()) == ({}, 1)
+
+
+def hidden_and_full(ready):
+    kept = [socket.socket() for _number in range(40)]
+    on_its_way(ready)
+    del kept
+
+
+def test_what_there_was_no_time_for_is_in_the_snapshot(in_netns, monkeypatch):
+    monkeypatch.setattr(in_flight, "_MOST_DESCRIPTORS", 20)
+
+    def look():
+        with process("keeper", ACCOUNT, hidden_and_full):
+            found = snapshot.observe([("tcp", PORT)])
+            return dict(found.suspects), [(one.code, one.text, one.hidden) for one in found.blind]
+
+    suspects, blind = in_netns(look)
+    (told,) = [one for one in blind if one[0] == "in_flight_unread"]
+    assert suspects == {} and "no time to see what 1 process" in told[1] and told[2] == 1

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.harbormaster.ports.plugins.module_utils._errors import MalformedData
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import environment, processes
+from ansible_collections.harbormaster.ports.tests.unit.module_utils._observe.clocks import Countdown
 
 psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="by design: reads Linux's /proc")
@@ -210,19 +211,6 @@ def test_a_kernel_thread():
     if found is None or found.name != "kthreadd":
         pytest.skip("by design: this PID namespace has no kernel threads")
     assert (found.exe, found.command, found.parent_pid) == (None, None, 0)
-
-
-class Countdown(Clock):
-    """A clock that is over when it was looked at so often."""
-
-    def __init__(self, looks):
-        super().__init__()
-        self.looks = looks
-
-    @property
-    def over(self):
-        self.looks -= 1
-        return self.looks < 0
 
 
 def test_for_whom_there_was_no_time_is_not_gone(start):

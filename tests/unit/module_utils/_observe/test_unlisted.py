@@ -17,6 +17,7 @@ from ansible_collections.harbormaster.ports.plugins.module_utils._errors import 
 from ansible_collections.harbormaster.ports.plugins.module_utils._linux.clock import Clock
 from ansible_collections.harbormaster.ports.plugins.module_utils._model import BOUND, UNCONN, Snapshot
 from ansible_collections.harbormaster.ports.plugins.module_utils._observe import netlink, unlisted
+from ansible_collections.harbormaster.ports.tests.unit.module_utils._observe.clocks import Countdown
 
 # Takes "fork" or "alone", then (kind, address, port, what to do) of each socket; says its child and the inodes, and waits
 # for the end of its input.
@@ -199,19 +200,6 @@ def test_a_search_ends_in_the_middle_of_a_large_table(monkeypatch):
         finally:
             for copy in copies:
                 os.close(copy)
-
-
-class Countdown(Clock):
-    """A clock that is over when it was looked at so often."""
-
-    def __init__(self, looks):
-        super().__init__()
-        self.looks = looks
-
-    @property
-    def over(self):
-        self.looks -= 1
-        return self.looks < 0
 
 
 def test_a_kernel_without_the_call_is_a_refusal(monkeypatch):
