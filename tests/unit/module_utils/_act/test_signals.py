@@ -330,6 +330,25 @@ def test_what_is_read_in_the_middle_of_an_exec_is_read_again(hold, pidfds):
         grip.close()
 
 
+@pytest.mark.parametrize(
+    ("nameless", "proven", "became"), [(False, False, "worker"), (True, False, ""), (True, True, "worker")]
+)
+def test_another_program_is_judged_anew_unless_no_name_has_a_word(hold, nameless, proven, became):
+    """What root's own program it has become is evidence, and that always has one."""
+    judged = Target(hold().pid, 1, "java", "/opt/java", frozenset(("java",)), "java", 5000)
+    names = frozenset(("worker", "worker, proven") if proven else ("worker",))
+
+    class Another(EverybodyHolds):
+        def target(self, pid):
+            return judged._replace(name="worker", exe="/opt/worker", names=names, image=6000)
+
+    grip = signals._Grip(judged, Another(None), Step("signal", "signal", "java", ("8080/tcp",), nameless=nameless))
+    try:
+        assert grip.became() == became
+    finally:
+        grip.close()
+
+
 # When things go wrong -----------------------------------------------------------------------------------------------
 
 

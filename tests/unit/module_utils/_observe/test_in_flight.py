@@ -125,3 +125,21 @@ def test_what_there_was_no_time_for_is_in_the_snapshot(in_netns, monkeypatch):
     suspects, blind = in_netns(look)
     (told,) = [one for one in blind if one[0] == "in_flight_unread"]
     assert suspects == {} and "no time to see what 1 process" in told[1] and told[2] == 1
+
+
+def with_another_port(ready):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", PORT + 1))
+        other.listen()
+        on_its_way(ready)
+
+
+def test_what_else_a_suspect_holds_is_seen(in_netns):
+    """It may be stopped like a holder, and that frees these ports too."""
+
+    def look():
+        with process("keeper", ACCOUNT, with_another_port) as pid:
+            found = snapshot.observe([("tcp", PORT)], other_ports=True)
+            return [row.port for row in found.other_sockets], dict(found.suspects) == {ACCOUNT: (pid,)}
+
+    assert in_netns(look) == ([PORT + 1], True)
